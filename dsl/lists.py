@@ -1,0 +1,23 @@
+"""LIST files: one entry a line, ``#`` begins a comment, blank lines are skipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MAX_LIST_BYTES = 64 << 20
+"""A longer list belongs into the events as a label; this one is held in memory by every process."""
+
+
+def read_list(path: str) -> tuple[tuple[str, ...], str | None]:
+    """The entries of a list file, or none and what is wrong in a few words."""
+    try:
+        file = Path(path)
+        if file.stat().st_size > MAX_LIST_BYTES:
+            return (), f"larger than {MAX_LIST_BYTES >> 20} MiB"
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError:
+        return (), "not UTF-8 text"
+    except (OSError, ValueError) as error:
+        return (), (getattr(error, "strerror", None) or "not a usable path").lower()
+    entries = (line.partition("#")[0].strip() for line in text.splitlines())
+    return tuple(dict.fromkeys(entry for entry in entries if entry)), None
