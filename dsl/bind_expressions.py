@@ -20,6 +20,10 @@ ERROR_TYPE = Type("error")
 INVALID = e.Missing(ERROR_TYPE)
 MAX_PARTS = 20_000
 """An expression with more parts (DEFINEs inside DEFINEs) is refused: it would never be meant."""
+MAX_MACRO_PARTS = 1_000_000
+"""Likewise for what all DEFINEs of a rule set together put in."""
+MAX_DEPTH = 100
+"""Parts inside each other: whoever compiles or compares an expression does so recursively."""
 
 _INVERSE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
@@ -33,6 +37,8 @@ class ExpressionBinder:
         self.report = report
         self._macros: list[tuple[str, n.Span]] = []
         self._parts = 0
+        self._depth = 0
+        self._refused = False
 
     # --- reporting
 
@@ -51,16 +57,30 @@ class ExpressionBinder:
 
     def condition(self, node: n.Expression, negated: bool = False) -> Condition:
         """The node as a condition; ``negated`` if a NOT stands over it."""
-        self._parts += 1
-        if self._parts > MAX_PARTS:
-            if self._parts == MAX_PARTS + 1:
-                self._error(
-                    "TW105",
-                    "the expression is too large",
-                    node.span,
-                    "too many parts once DEFINEs are put in",
-                )
+        if self._too_large(node):
             return e.ALWAYS
+        self._depth += 1
+        try:
+            return self._condition(node, negated)
+        finally:
+            self._depth -= 1
+
+    def _too_large(self, node: n.Expression) -> bool:
+        self._parts += 1
+        if self._macros:
+            self.tables.macro_parts += 1
+        if not self._refused:
+            if self._parts > MAX_PARTS or self.tables.macro_parts > MAX_MACRO_PARTS:
+                label = "too many parts once DEFINEs are put in"
+            elif self._depth >= MAX_DEPTH:
+                label = "nested too deep once DEFINEs are put in"
+            else:
+                return False
+            self._refused = True
+            self._error("TW105", "the expression is too large", node.span, label, "cut it into SIGNALs")
+        return True
+
+    def _condition(self, node: n.Expression, negated: bool) -> Condition:
         match node:
             case n.And():
                 items = tuple(self.condition(i, negated) for i in node.items)
@@ -329,9 +349,6 @@ class ExpressionBinder:
                 "wrong number of arguments",
             )
             return None
-        if any(name == node.function.text for name, _ in self._macros):
-            self._error("TW211", "a DEFINE may not use itself", node.span, "recursion")
-            return None
         self._macros.append((define.name.text, node.span))
         bound = dict(zip((p.text for p in define.parameters), node.arguments, strict=True))
         return substitute(define.body, bound)
@@ -349,18 +366,17 @@ class ExpressionBinder:
 
     def value(self, node: n.Expression) -> Value:
         """The node as a value."""
-        self._parts += 1
-        if self._parts > MAX_PARTS:
-            return (
-                INVALID
-                if self._parts > MAX_PARTS + 1
-                else self._error(
-                    "TW105",
-                    "the expression is too large",
-                    node.span,
-                    "too many parts once DEFINEs are put in",
-                )
-            )
+        if self._too_large(node):
+            return INVALID
+        # The first operand of a chain of operators ends up as deep as the chain is long.
+        levels = max(1, len(node.rest)) if isinstance(node, n.Arithmetic) else 1
+        self._depth += levels
+        try:
+            return self._value(node)
+        finally:
+            self._depth -= levels
+
+    def _value(self, node: n.Expression) -> Value:
         match node:
             case n.Scalar():
                 return self._scalar(node)
@@ -513,6 +529,7 @@ class ExpressionBinder:
             return e.Constant(text, Type(e.SEVERITY))
         param = scope.params.get(text) or self.tables.params.get(text)
         if param is not None:
+            self.report.params[text] = param
             return constant(param)
         if text in self.tables.broken:
             return self._broken(name)
@@ -619,6 +636,7 @@ class ExpressionBinder:
             return self._error(
                 "TW209", f"no baseline is called `{_spaced(name.text)}`", name.span, "unknown", hint
             )
+        self.report.params = {**self.tables.baseline_params[name.text], **self.report.params}
         if baseline.using not in function.estimators:
             return self._error(
                 "TW209",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dsl import nodes as n
+from dsl.expressions import BOOL, FLOAT, INT
 from dsl.model import (
     AbsenceNode,
     AllOfNode,
@@ -19,7 +20,6 @@ from dsl.model import (
     StepNode,
     Unless,
 )
-from dsl.expressions import BOOL, FLOAT, INT
 from dsl.quantities import Quantities
 from dsl.scope import Report, StepScope, Tables, field_of
 from dsl.sources import bind_source, kinds_of

@@ -9,97 +9,46 @@ from typing import Any
 from dsl import expressions as e
 from dsl import nodes as n
 from dsl.bind_expressions import ExpressionBinder
-from dsl.bind_patterns import PatternBinder, all_sources, first_sources, step_names
-from dsl.diagnostics import Diagnostic
+from dsl.bind_patterns import PatternBinder, all_sources, first_sources
 from dsl.expressions import Type, Value
 from dsl.model import EventType, FieldType, Param, Pattern, Rule, Suppress, Template
 from dsl.params import bind_param
 from dsl.parse import parse_expression
 from dsl.quantities import Quantities
-from dsl.scope import ALERT_FIELDS, ENVELOPE, Report, Scope, Tables, field_of
+from dsl.scope import ALERT_FIELDS, Report, Scope, Tables, field_of
 from dsl.types import describe
 
 _TEMPLATE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 ALERT_LATE_MS = 0
 
 
-def alert_types(tables: Tables) -> list[Diagnostic]:
-    """Give every rule the event type of its alerts; report rules that read each other in a circle."""
-    found: list[Diagnostic] = []
-    state: dict[str, str] = {}
-
-    def visit(name: str) -> None:
-        node, file = tables.rules[name]
-        state[name] = "open"
-        report = Report(file, tables.texts[file])
-        for atom in _alert_atoms(node):
-            used = atom.name.text
-            if state.get(used) == "open":
-                report.error(
-                    "TW211",
-                    f"`{name.replace('_', ' ')}` reads its own alerts",
-                    atom.span,
-                    "closes the circle",
-                    "a rule may read the alerts of rules that do not read its own",
-                )
-                tables.broken.add(name)
-            elif used in tables.rules and used not in state:
-                visit(used)
-        state[name] = "done"
-        found.extend(report.found)
-        tables.alert_types[name] = _alert_type(node, file, tables)
-
-    for name in tables.rules:
-        if name not in state:
-            visit(name)
-    return found
+def alert_atoms(rule: n.RuleNode) -> list[n.Atom]:
+    """Where a rule reads the alerts of others."""
+    return [node for node in n.walk(rule) if isinstance(node, n.Atom) and node.alert]
 
 
-def _alert_atoms(rule: n.RuleNode) -> list[n.Atom]:
-    atoms = [u.source for u in rule.unless]
-
-    def visit(pattern: n.Pattern) -> None:
-        for step in pattern.steps:
-            atoms.extend(g.source for g in step.guards)
-            match step.node:
-                case n.EventStep() | n.Absence() | n.AtLeast():
-                    atoms.append(step.node.source)
-                case n.Group():
-                    visit(step.node.pattern)
-                case n.AllOf() | n.AnyOf() | n.OneOf():
-                    for branch in step.node.branches:
-                        visit(branch)
-
-    if rule.when is not None:
-        visit(rule.when)
-    return [a for a in atoms if a.alert]
+def alert_field_names(rule: n.RuleNode) -> list[tuple[str, n.Path]]:
+    """The ``fields`` of ALERT: each by its last name, or by its whole path where that is taken."""
+    found: dict[str, n.Path] = {}
+    for entry in rule.alert.entries if rule.alert is not None else ():
+        for path in entry.paths if isinstance(entry, n.AlertFields) and entry.key == "fields" else ():
+            name = path.parts[-1].text
+            found["_".join(part.text for part in path.parts) if name in found else name] = path
+    return list(found.items())
 
 
-def _alert_type(node: n.RuleNode, file: str, tables: Tables) -> EventType:
+def bind_alert_type(node: n.RuleNode, rule: Rule, tables: Tables) -> None:
+    """Give a rule that loaded the event type of its alerts, for the rules that read them."""
     fields = dict(ALERT_FIELDS)
-    scopes = step_names(node.when, tables, None) if node.when is not None else {}
-    for key in node.by or ():
-        fields.setdefault(key.text, FieldType(key.text, key.text, _key_type(key.text, node, tables), True))
-    for entry in node.alert.entries if node.alert is not None else ():
-        if not isinstance(entry, n.AlertFields):
-            continue
-        for path in entry.paths:
-            first, last = path.parts[0].text, path.parts[-1].text
-            kinds = scopes[first].kinds if first in scopes and len(path.parts) > 1 else ()
-            types = [f.type for k in kinds if (f := field_of(tables.event_of_kind(k), last)) is not None]
-            if types:
-                fields.setdefault(last, FieldType(last, last, types[0], True))
-    name = node.name.text
-    return EventType(name, f"alert:{name}", fields, 0, ALERT_LATE_MS, node.title, node.span, file)
-
-
-def _key_type(key: str, node: n.RuleNode, tables: Tables) -> Type:
-    if key in ENVELOPE:
-        return ENVELOPE[key].type
-    for event in tables.events.values():
-        if key in event.fields:
-            return event.fields[key].type
-    return Type(e.STRING)
+    sources = first_sources(rule.pattern)
+    for key in rule.by:
+        types = [f.type for m in sources[0].members if (f := field_of(tables.event_of_kind(m.kind), key))]
+        fields.setdefault(key, FieldType(key, key, types[0] if types else Type(e.STRING), True))
+    for name, value in rule.alert_fields:
+        fields.setdefault(name, FieldType(name, name, value.type, True))
+    tables.alert_types[rule.name] = EventType(
+        rule.name, f"alert:{rule.name}", fields, 0, ALERT_LATE_MS, node.title, node.span, rule.file
+    )
 
 
 class RuleBinder:
@@ -133,8 +82,6 @@ class RuleBinder:
 
     def bind(self) -> Rule | None:
         node, report = self._node, self._report
-        if node.name.text in self._tables.broken:
-            return None
         if node.when is None:
             report.error(
                 "TW408",
@@ -180,24 +127,12 @@ class RuleBinder:
             alert_texts=texts,
             alert_fields=fields,
             meta=plain_map(node.meta) if node.meta is not None else {},
-            params={
-                name: p.value for name, p in sorted({**self._quantities.used, **self._read_params()}.items())
-            },
+            params={name: p.value for name, p in sorted(report.params.items())},
             text=report.text[node.span.start : node.span.end],
             file=report.file,
             span=node.span,
             name_span=node.name.span,
         )
-
-    def _read_params(self) -> dict[str, Param]:
-        """PARAMs whose names stand in the rule's text, its own and those of the signals it uses."""
-        known = {**self._tables.params, **self._params}
-        text = self._report.text[self._node.span.start : self._node.span.end]
-        texts = [text]
-        for name, (signal, file) in self._tables.signal_nodes.items():
-            if _mentions(text, name):
-                texts.append(self._tables.texts[file][signal.span.start : signal.span.end])
-        return {name: p for name, p in known.items() if any(_mentions(t, name) for t in texts)}
 
     # --- keys
 
@@ -311,11 +246,10 @@ class RuleBinder:
                     "TW101", f"`{entry.key}` is no list", entry.span, "unexpected", "`fields: [..]`"
                 )
             else:
-                for path in entry.paths:
-                    name = path.parts[-1].text
-                    if any(name == taken for taken, _ in fields):
-                        name = "_".join(part.text for part in path.parts)
-                    fields.append((name, binder.value(n.Reference(path.span, path))))
+                fields.extend(
+                    (name, binder.value(n.Reference(path.span, path)))
+                    for name, path in alert_field_names(self._node)
+                )
         if title is None:
             title = Template((self._node.title or self._node.name.text.replace("_", " "),))
         return title, tuple(texts), tuple(fields)
@@ -358,14 +292,10 @@ class RuleBinder:
             return e.Missing(Type("error"))
         inside = Report(self._report.file, inner)
         value = ExpressionBinder(self._tables, scope, inside).value(expression)
+        self._report.params.update(inside.params)
         for problem in inside.found:
             self._report.error(problem.code, problem.message, span, problem.label, problem.hint)
         return value
-
-
-def _mentions(text: str, name: str) -> bool:
-    words = re.escape(name).replace("_", r"[_\s]+")
-    return re.search(rf"(?<![a-z0-9_]){words}(?![a-z0-9_])", text) is not None
 
 
 def plain_value(value: n.Value) -> Any:

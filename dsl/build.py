@@ -49,6 +49,8 @@ class Tagged:
         self.span = span
 
 
+_WITH_ARTICLE = {"string": "a string", "bool": "TRUE and FALSE"}
+_CONVERT = {"NUMBER": number, "SIZE": size_bytes, "DURATION": duration_ms}
 _CLAUSES = {"meta", "by", "when", "severity", "suppress", "risk", "alert", "select"}
 Filter = tuple[str, n.Expression]
 
@@ -81,8 +83,8 @@ class Builder(Transformer[Token, Any]):
     def quantity(self, meta: Meta, c: list[Token]) -> n.Quantity:
         token = c[0]
         kind = {"NUMBER": "number", "SIZE": "size", "DURATION": "duration", "WORD": "param"}[token.type]
-        if kind == "duration":
-            self._value(duration_ms, token)
+        if token.type in _CONVERT:  # the value is read later; that it can be is checked here
+            self._value(_CONVERT[token.type], token)
         return n.Quantity(_span(meta), str(token), kind)
 
     def _value(self, convert: Any, token: Token) -> Any:
@@ -94,12 +96,8 @@ class Builder(Transformer[Token, Any]):
     def scalar(self, meta: Meta, c: list[Token]) -> n.Scalar:
         token = c[0]
         span = _span(meta)
-        if token.type == "NUMBER":
-            return n.Scalar(span, number(token), "number")
-        if token.type == "SIZE":
-            return n.Scalar(span, size_bytes(token), "size")
-        if token.type == "DURATION":
-            return n.Scalar(span, self._value(duration_ms, token), "duration")
+        if token.type in _CONVERT:
+            return n.Scalar(span, self._value(_CONVERT[token.type], token), token.type.lower())
         if token.type == "STRING":
             return n.Scalar(span, string(token), "string")
         return n.Scalar(span, token.type == "TRUE", "bool")
@@ -107,7 +105,7 @@ class Builder(Transformer[Token, Any]):
     def negative_value(self, meta: Meta, c: list[Any]) -> n.Scalar:
         inner = cast(n.Scalar, c[1])
         if isinstance(inner.value, str | bool):
-            raise LiteralError(f"`-` does not go with {inner.kind} values", _span(meta))
+            raise LiteralError(f"`-` does not go with {_WITH_ARTICLE[inner.kind]}", _span(meta))
         return n.Scalar(_span(meta), -inner.value, inner.kind)
 
     def word_value(self, meta: Meta, c: list[Token]) -> n.Word:
@@ -117,6 +115,11 @@ class Builder(Transformer[Token, Any]):
         return n.ListValue(_span(meta), tuple(x for x in c if x is not None))
 
     def map(self, meta: Meta, c: list[n.Entry]) -> n.Map:
+        seen: set[str] = set()
+        for entry in c:
+            if entry.key in seen:
+                self.repeated.append((f"`{entry.key}`", entry.key_span))
+            seen.add(entry.key)
         return n.Map(_span(meta), tuple(c))
 
     def map_key(self, meta: Meta, c: list[Any]) -> tuple[str, n.Span, bool]:

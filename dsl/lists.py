@@ -12,6 +12,8 @@ def read_list(path: str) -> tuple[tuple[str, ...], str | None]:
     """The entries of a list file, or none and what is wrong in a few words."""
     try:
         file = Path(path)
+        if file.exists() and not file.is_file():  # a pipe would block, a device might never end
+            return (), "not a file"
         if file.stat().st_size > MAX_LIST_BYTES:
             return (), f"larger than {MAX_LIST_BYTES >> 20} MiB"
         text = file.read_text("utf-8")

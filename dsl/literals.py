@@ -29,6 +29,8 @@ def check_regex(pattern: object) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             re2.compile(text, regex_options())
+    except UnicodeError:  # a lone surrogate; a file that was read as UTF-8 has none
+        return "not valid Unicode text"
     except re2.error as error:
         reason = error.args[0] if error.args else error
         return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)

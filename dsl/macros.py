@@ -10,6 +10,8 @@ def substitute(node: n.Expression, bound: dict[str, n.Expression]) -> n.Expressi
     match node:
         case n.Reference() if len(node.path.parts) == 1 and node.path.parts[0].text in bound:
             return bound[node.path.parts[0].text]
+        case n.Reference():
+            return n.Reference(node.span, _path(node.path, bound))
         case n.Call():
             return n.Call(node.span, node.function, tuple(substitute(a, bound) for a in node.arguments))
         case n.And():
@@ -34,7 +36,8 @@ def substitute(node: n.Expression, bound: dict[str, n.Expression]) -> n.Expressi
         case n.InCidr():
             return n.InCidr(node.span, substitute(node.value, bound), node.network, node.negated)
         case n.InPath():
-            return n.InPath(node.span, substitute(node.value, bound), node.path, node.negated)
+            path = _path(node.path, bound)
+            return n.InPath(node.span, substitute(node.value, bound), path, node.negated)
         case n.Like():
             return n.Like(node.span, substitute(node.value, bound), node.pattern, node.negated)
         case n.Matches():
@@ -43,3 +46,11 @@ def substitute(node: n.Expression, bound: dict[str, n.Expression]) -> n.Expressi
             return n.Presence(node.span, substitute(node.value, bound), node.exists)
         case _:
             return node
+
+
+def _path(path: n.Path, bound: dict[str, n.Expression]) -> n.Path:
+    """A path whose first part is a parameter: a field, or a step of which a field is read."""
+    argument = bound.get(path.parts[0].text)
+    if not isinstance(argument, n.Reference):
+        return path
+    return n.Path(path.span, (*argument.path.parts, *path.parts[1:]))

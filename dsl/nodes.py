@@ -6,6 +6,8 @@ printed. Names are kept in their canonical form, words joined by underscores.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 
@@ -434,3 +436,15 @@ class TestNode(Node, frozen=True):
 
 
 Declaration = EventNode | ListNode | ParamNode | DefineNode | BaselineNode | SignalNode | RuleNode | TestNode
+
+
+def walk(root: Node) -> Iterator[Node]:
+    """The node and all nodes below it, parents first."""
+    left: list[object] = [root]
+    while left:
+        item = left.pop()
+        if isinstance(item, tuple):
+            left.extend(reversed(item))
+        elif isinstance(item, Node):
+            yield item
+            left.extend(getattr(item, field) for field in reversed(item.__struct_fields__))

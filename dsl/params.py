@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from dsl import expressions as e
 from dsl import nodes as n
+from dsl.diagnostics import Diagnostic, did_you_mean
 from dsl.expressions import Type
 from dsl.model import Param
-from dsl.scope import Report
+from dsl.nodes import Span
+from dsl.scope import Report, Tables
+from dsl.types import describe
+from dsl.units import MAX_NUMBER
 
 Overrides = Mapping[str, str | int | float | bool]
+PARAMS_FILE = "<params>"
+"""The file that diagnostics about overrides name; its text lists the values given."""
+_RESERVED = frozenset(e.SEVERITIES) | {"elapsed"}
 
 
 def bind_param(node: n.ParamNode, overrides: Overrides, report: Report) -> Param | None:
     """A PARAM with the deployment's value, if it has one of the same type."""
     name = node.name.text
+    if name in _RESERVED:
+        report.error(
+            "TW214",
+            f"`{name}` has a meaning of its own in SEVERITY and ALERT",
+            node.name.span,
+            "reserved",
+            "choose another name",
+        )
+        return None
     if not isinstance(node.value, n.Scalar):
         report.error(
             "TW304",
@@ -35,16 +52,52 @@ def bind_param(node: n.ParamNode, overrides: Overrides, report: Report) -> Param
     if name not in overrides:
         return Param(name, node.value.value, type_, node.text, False)
     value = overrides[name]
-    if type_.name == e.FLOAT and isinstance(value, int) and not isinstance(value, bool):
+    in_range = _in_range(value)
+    if in_range and type_.name == e.FLOAT and type(value) is int:
         value = float(value)
     fits = {e.FLOAT: float, e.INT: int, e.DURATION: int, e.STRING: str, e.BOOL: bool}[type_.name]
-    if type(value) is not fits:
+    if type(value) is not fits or not in_range:
         report.error(
             "TW304",
-            f"`{name}` was set to {value!r}",
+            f"`{name}` was set to {str(value)[:40]!r}" if in_range else f"`{name}` was set out of range",
             node.name.span,
-            f"it is {type_}",
-            "set it to a value of its type",
+            f"it is {describe(type_)}",
+            "set it to a value of its type; durations in milliseconds, sizes in bytes",
         )
         return None
     return Param(name, value, type_, node.text, True)
+
+
+def _in_range(value: str | int | float | bool) -> bool:
+    """Whether the value could be a literal; not so for infinity, NaN and integers beyond 64 bits."""
+    if isinstance(value, int):
+        return abs(value) <= MAX_NUMBER
+    return isinstance(value, str) or math.isfinite(value)
+
+
+def unknown_overrides(overrides: Overrides, tables: Tables) -> tuple[str, list[Diagnostic]]:
+    """Errors for values that no PARAM takes, and the text their spans point into."""
+    known = set(tables.params)
+    for rule, (node, _) in tables.rules.items():
+        for param in node.params:
+            known |= {param.name.text, f"{rule}.{param.name.text}"}
+    lines = ""
+    found: list[Diagnostic] = []
+    for name in sorted(overrides):
+        begin = len(lines)
+        lines += f"{name} = {overrides[name]!r}\n" if _in_range(overrides[name]) else f"{name} = ...\n"
+        if name in known or name.partition(".")[0] in tables.broken:
+            continue
+        inside = sorted(k for k in known if k.endswith(f".{name.rpartition('.')[2]}"))
+        otherwise = f"rules have `{inside[0]}`" if inside else "names have underscores: `crash_window`"
+        found.append(
+            Diagnostic(
+                "TW204",
+                f"no param is called `{name}`",
+                PARAMS_FILE,
+                Span(begin, begin + len(name)),
+                "not declared",
+                did_you_mean(name, known, otherwise),
+            )
+        )
+    return lines, found

@@ -27,6 +27,10 @@ _CLAUSE_NAMES = {
 }
 
 
+MAX_ERRORS = 1_000
+"""After so many syntax errors the rest of a file is not read, and a last message says so."""
+
+
 class ParsedFile(msgspec.Struct, frozen=True):
     """One rule file after parsing.
 
@@ -45,7 +49,11 @@ def parse(text: str, file: str = "<text>") -> ParsedFile:
     chunks, refused, found = split(text, file)
     declarations: list[Declaration] = []
     broken = [_declared_name(chunk) for chunk in refused]
-    for chunk in chunks:
+    for position, chunk in enumerate(chunks):
+        if len(found) >= MAX_ERRORS:  # each costs about a millisecond to explain; nobody reads on
+            found.append(_too_many(chunk, len(chunks) - position, file))
+            broken.extend(_declared_name(c) for c in chunks[position:])
+            break
         declaration, problems = _declaration(chunk, file)
         found.extend(problems)
         if declaration is None:
@@ -53,6 +61,17 @@ def parse(text: str, file: str = "<text>") -> ParsedFile:
         else:
             declarations.append(declaration)
     return ParsedFile(file, text, tuple(declarations), frozenset(broken) - {""}, tuple(in_order(found)))
+
+
+def _too_many(chunk: Chunk, left: int, file: str) -> Diagnostic:
+    return Diagnostic(
+        "TW105",
+        f"more than {MAX_ERRORS:,} errors; {left:,} more declarations were not read",
+        file,
+        chunk.span,
+        "from here on",
+        "is this a rule file?",
+    )
 
 
 def _declared_name(chunk: Chunk) -> str:
@@ -87,7 +106,7 @@ def _declaration(chunk: Chunk, file: str) -> tuple[Declaration | None, list[Diag
                 file,
                 literal.span,
                 "no value",
-                "durations look like 30s, 10m, 1h30m",
+                "durations look like 30s, 10m, 1h30m; sizes like 20KB, 64KiB; numbers like 1_000, 0.5",
             )
         ]
     if builder.repeated:

@@ -20,13 +20,12 @@ class Quantities:
         self._tables = tables
         self._params = params
         self._report = report
-        self.used: dict[str, Param] = {}
 
     def _param(self, quantity: n.Quantity) -> Param | None:
         name = quantity.text
         param = self._params.get(name) or self._tables.params.get(name)
         if param is not None:
-            self.used[name] = param
+            self._report.params[name] = param
             return param
         if name in self._tables.broken:
             self._report.error(

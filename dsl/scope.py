@@ -58,10 +58,12 @@ class Tables:
         self.defines: dict[str, tuple[n.DefineNode, str]] = {}
         self.baselines: dict[str, Baseline] = {}
         self.signals: dict[str, tuple[Member, ...]] = {}
-        self.signal_nodes: dict[str, tuple[n.SignalNode, str]] = {}
         self.rules: dict[str, tuple[n.RuleNode, str]] = {}
         self.alert_types: dict[str, EventType] = {}
+        self.signal_params: dict[str, dict[str, Param]] = {}
+        self.baseline_params: dict[str, dict[str, Param]] = {}
         self.broken: set[str] = set()
+        self.macro_parts = 0
         self.texts: dict[str, str] = {}
 
     def event_of_kind(self, kind: str) -> EventType:
@@ -97,12 +99,13 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Report:
-    """Collects diagnostics of one file; knows the text to quote it."""
+    """Collects the diagnostics of one declaration and the PARAMs it reads; quotes its file."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text = text
         self.found: list[Diagnostic] = []
+        self.params: dict[str, Param] = {}
 
     def quote(self, span: n.Span) -> str:
         """The source at a span on one line, shortened."""

@@ -53,6 +53,7 @@ def bind_source(
         members = (Member(tables.events[name].kind, e.ALWAYS),)
     elif name in tables.signals:
         members = tables.signals[name]
+        report.params = {**tables.signal_params[name], **report.params}
     else:
         _unknown(atom.name, tables, report)
         return Source(name, (), None, report.quote(atom.span), atom.span)

@@ -1,8 +1,8 @@
 """Cut a rule file into declarations, so that a broken one never hides another.
 
-A declaration begins at one of the eight declaration keywords at the start of a line, outside all
-braces. Where braces do not balance, a declaration keyword in the first column begins the next one
-all the same.
+A declaration begins at one of the eight declaration keywords outside all braces (LIST and PARAM,
+which also stand inside expressions and tests, at the start of a line). Where braces do not balance,
+a declaration keyword in the first column begins the next one all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 
 import msgspec
 from lark import Lark, Token
@@ -19,6 +20,8 @@ from dsl.nodes import Span
 
 MAX_FILE_CHARACTERS = 4_000_000
 """Larger files are refused: no person wrote them, and reading one takes seconds."""
+MAX_TOKENS = 500_000
+"""Likewise: some 10,000 rules; a token costs a few hundred bytes while it is read."""
 MAX_NESTING = 32
 """Braces, brackets, parentheses and NOTs inside each other; the tree is walked recursively."""
 
@@ -75,31 +78,33 @@ def split(text: str, file: str) -> tuple[list[Chunk], list[Chunk], list[Diagnost
     A chunk with a diagnostic of its own is refused: parsing it would only cause a second one.
     """
     if len(text) > MAX_FILE_CHARACTERS:
-        return (
-            [],
-            [],
-            [
-                Diagnostic(
-                    "TW105",
-                    f"the file has {len(text):,} characters, more than {MAX_FILE_CHARACTERS:,}",
-                    file,
-                    Span(0, 1),
-                    "not read",
-                    "cut it into several files; all .rule files below a path are one rule set",
-                )
-            ],
-        )
+        what = f"{len(text):,} characters, more than {MAX_FILE_CHARACTERS:,}"
+        return [], [], [_too_large(what, file)]
     found: list[Diagnostic] = []
     chunks: list[Chunk] = []
     refused: list[Chunk] = []
-    for tokens in _cut(list(parser().lex(text))):
-        problem = _text_problem(tokens, text, file) or _brace_problem(tokens, text, file)
+    tokens = list(islice(parser().lex(text), MAX_TOKENS + 1))
+    if len(tokens) > MAX_TOKENS:
+        return [], [], [_too_large(f"more than {MAX_TOKENS:,} words and signs", file)]
+    for declaration in _cut(tokens):
+        problem = _text_problem(declaration, file) or _brace_problem(declaration, file)
         if problem is None:
-            chunks.append(Chunk(tokens))
+            chunks.append(Chunk(declaration))
         else:
-            refused.append(Chunk(tokens))
+            refused.append(Chunk(declaration))
             found.append(problem)
     return chunks, refused, found
+
+
+def _too_large(what: str, file: str) -> Diagnostic:
+    return Diagnostic(
+        "TW105",
+        f"the file has {what}",
+        file,
+        Span(0, 1),
+        "not read",
+        "cut it into several files; all .rule files below a path are one rule set",
+    )
 
 
 def _first_on_line(token: Token, previous: Token | None) -> bool:
@@ -111,7 +116,8 @@ def _cut(tokens: list[Token]) -> Iterator[list[Token]]:
     depth = 0
     previous: Token | None = None
     for token in tokens:
-        if token.type in STARTS and current and _first_on_line(token, previous):
+        first = _first_on_line(token, previous)
+        if token.type in STARTS and current and (first or token.type in _HARD_STARTS):
             column_one = token.column == 1
             continues = previous is not None and previous.type in {"IN", "GIVEN", "ALERT", "OF"}
             outside = depth <= 0 and not continues
@@ -139,18 +145,17 @@ def _unclosed(tokens: list[Token]) -> Iterator[list[Token]]:
     yield tokens[begin:]
 
 
-def _text_problem(tokens: list[Token], text: str, file: str) -> Diagnostic | None:
+def _text_problem(tokens: list[Token], file: str) -> Diagnostic | None:
     for token in tokens:
         if token.type != "ILLEGAL":
             continue
         span = token_span(token)
-        if token.value == '"':
-            end = text.find("\n", span.start)
+        if token.value[0] == '"':
             return Diagnostic(
                 "TW103",
                 "the string is not closed",
                 file,
-                Span(span.start, end if end >= 0 else len(text)),
+                span,
                 "begins here and does not end on this line",
                 'close it with `"`; a quote inside is written `\\"`',
             )
@@ -164,12 +169,14 @@ def _text_problem(tokens: list[Token], text: str, file: str) -> Diagnostic | Non
             hint = "no separator is needed between clauses"
         else:
             hint = "names are lower case, `[a-z_][a-z0-9_]*`; comments begin with #"
-        shown = token.value if token.value.isprintable() else ascii(token.value)
+        shown = token.value if token.value.isprintable() else ascii(token.value)[1:-1]
+        if len(shown) > 40:
+            shown = shown[:37] + "..."
         return Diagnostic("TW102", f"`{shown}` belongs to nothing here", file, span, "not understood", hint)
     return None
 
 
-def _brace_problem(tokens: list[Token], text: str, file: str) -> Diagnostic | None:
+def _brace_problem(tokens: list[Token], file: str) -> Diagnostic | None:
     """Unbalanced or too deep braces, and text that no declaration keyword opens."""
     first = tokens[0]
     if first.type not in STARTS:
@@ -185,11 +192,17 @@ def _brace_problem(tokens: list[Token], text: str, file: str) -> Diagnostic | No
             else "one of EVENT LIST PARAM DEFINE BASELINE SIGNAL RULE TEST",
         )
     stack: list[Token] = []
+    prefixes: list[int] = []  # how many NOT and - stand before each open brace
     negations = 0
     for token in tokens:
-        negations = negations + 1 if token.type in {"NOT", "MINUS"} else 0
+        if token.type in {"NOT", "MINUS"}:
+            negations += 1
+        elif token.type not in _OPEN:
+            negations = 0
         if token.type in _OPEN:
             stack.append(token)
+            prefixes.append(negations)
+            negations = 0
         elif token.type in _CLOSE:
             if not stack or stack[-1].type != _CLOSE[token.type]:
                 expected = _SIGN[_OPEN[stack[-1].type]] if stack else None
@@ -203,7 +216,8 @@ def _brace_problem(tokens: list[Token], text: str, file: str) -> Diagnostic | No
                     "braces go in pairs",
                 )
             stack.pop()
-        if len(stack) > MAX_NESTING or negations > MAX_NESTING:
+            prefixes.pop()
+        if len(stack) + sum(prefixes) + negations > MAX_NESTING:
             return Diagnostic(
                 "TW105",
                 f"nested more than {MAX_NESTING} deep",

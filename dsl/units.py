@@ -5,7 +5,12 @@ LANGUAGE.md section 1. ``KB MB GB TB`` are powers of 1000, ``KiB MiB GiB TiB`` o
 
 from __future__ import annotations
 
+import math
 import re
+
+MAX_NUMBER = 2**63 - 1
+"""Wire numbers and packed state are 64 bits wide; a larger literal could never be met."""
+_MAX_DIGITS = 400
 
 _DURATION_PART = re.compile(r"([0-9][0-9_]*)(ms|s|m|h|d)")
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -18,7 +23,8 @@ def duration_ms(text: str) -> int:
     """A duration literal such as ``1h30m`` in whole milliseconds.
 
     Raises:
-        ValueError: another form, or a unit that comes twice or out of order (``5m1h``).
+        ValueError: another form, a unit that comes twice or out of order (``5m1h``), or more than
+            :data:`MAX_NUMBER`.
     """
     total, position, last = 0, 0, 1 << 62
     while position < len(text):
@@ -29,16 +35,16 @@ def duration_ms(text: str) -> int:
         if unit >= last:
             raise ValueError(f"the units of `{text}` must go from large to small, each once")
         last = unit
-        total += int(part[1].replace("_", "")) * unit
+        total += _whole(part[1].replace("_", ""), text) * unit
         position = part.end()
-    return total
+    return _in_range(total, text)
 
 
 def size_bytes(text: str) -> int:
     """A size literal such as ``1.5MB`` in whole bytes, rounded down.
 
     Raises:
-        ValueError: another form.
+        ValueError: another form, or more than :data:`MAX_NUMBER`.
     """
     match = _SIZE.match(text)
     if match is None:
@@ -48,13 +54,40 @@ def size_bytes(text: str) -> int:
     if unit != "B":
         factor = (1024 if "i" in unit else 1000) ** (_PREFIXES.index(unit[0]) + 1)
     whole, _, fraction = number.partition(".")
-    return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
+    small = _whole(fraction, text) * factor // 10 ** len(fraction) if fraction else 0
+    return _in_range(_whole(whole, text) * factor + small, text)
 
 
 def number(text: str) -> int | float:
-    """A number literal: an int without, a float with a decimal point."""
+    """A number literal: an int without, a float with a decimal point.
+
+    Raises:
+        ValueError: more than :data:`MAX_NUMBER`, or a float beyond the range of 64 bits.
+    """
     plain = text.replace("_", "")
-    return float(plain) if "." in plain else int(plain)
+    if "." not in plain:
+        return _in_range(_whole(plain, text), text)
+    value = float(plain)
+    if math.isinf(value):
+        raise ValueError(_too_large(text))
+    return value
+
+
+def _whole(digits: str, text: str) -> int:
+    if len(digits) > _MAX_DIGITS:  # Python itself refuses to convert some thousands of digits
+        raise ValueError(_too_large(text))
+    return int(digits)
+
+
+def _in_range(value: int, text: str) -> int:
+    if value > MAX_NUMBER:
+        raise ValueError(_too_large(text))
+    return value
+
+
+def _too_large(text: str) -> str:
+    shown = text if len(text) <= 40 else f"{text[:20]}... ({len(text):,} characters)"
+    return f"`{shown}` is too large: at most 2^63 - 1"
 
 
 def string(text: str) -> str:

@@ -1,0 +1,327 @@
+"""The pure state machine of one rule: events of one device in, matches out.
+
+Theory. A *run* is a start: an event that fits the first step. It completes at the first later event
+at which some choice of events for its steps satisfies every filter, bound and guard; runs do not
+influence each other until several complete at one event, where SELECT reports one (or each) and all
+are used up (LANGUAGE.md section 4 item 3). So the state of a key is, for each step, the choices
+that have completed the steps before it and wait there. A choice stays where it is when it moves
+on: the moved one is a copy, and a later event may still serve the original.
+
+Two automata, one mechanism; they differ in what may be forgotten:
+
+*latest* is exact when every filter and guard reads its event alone, the only bound is the overall
+WITHIN, and SELECT is LATEST. A waiting choice is then beaten by any that began later (in order, and
+in the place bounds measure from): whatever completes the one completes the other, and the other is
+preferred. One choice a step and key remains, a few where intervals overlap.
+
+*runs* forgets only what is equal for all that is still to come: two choices of the same run that
+agree on every event that later filters, guards and bounds read. The earlier stays, because the
+evidence is the earliest choice. It is capped.
+
+Order of work for one event: guards void, then steps complete from the last to the first (one event
+serves one step of a chain), then it may start a run. An event that is both a guard and a step is a
+guard first.
+
+To edit: whatever changes here must keep tests/semantics green; nothing here may read a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from engine.kept import Kept
+
+MAX_CHOICES = 64
+"""Waiting choices a step, chain and key in *runs*; beyond it the oldest is dropped and counted."""
+
+Events: TypeAlias = tuple[Kept, ...]
+CrossTest: TypeAlias = Callable[[Kept, Events], bool]
+Key: TypeAlias = tuple[object, ...]
+
+
+class StepTable(msgspec.Struct, frozen=True):
+    """A step for the automaton.
+
+    Attributes:
+        choices: for each choice its source's bit and the test that reads earlier steps, or None.
+        guards: likewise for WITHOUT; the test's events are the steps completed so far.
+        bounds: bounds that end at this step: (first, lower or None, upper or None).
+        relevant: indexes of completed steps that something from this step on still reads, for
+            forgetting equal choices. The overall bound needs no event here: ``begin`` is compared.
+    """
+
+    choices: tuple[tuple[int, CrossTest | None], ...]
+    guards: tuple[tuple[int, CrossTest | None], ...]
+    bounds: tuple[tuple[int, int | None, int | None], ...]
+    relevant: tuple[int, ...]
+
+
+class VetoTable(msgspec.Struct, frozen=True):
+    """UNLESS: its bit, milliseconds before the first event, the test, and the key projections.
+
+    ``projections``: for each way its event types declare the rule's keys, which of them they have.
+    """
+
+    bit: int
+    before_ms: int
+    test: CrossTest | None
+    projections: tuple[tuple[bool, ...], ...]
+
+
+class RuleTable(msgspec.Struct, frozen=True):
+    """One rule, compiled: everything the automaton needs, no names and no spans."""
+
+    chains: tuple[tuple[StepTable, ...], ...]
+    vetoes: tuple[VetoTable, ...]
+    latest_only: bool
+    select: str
+    window_ms: int
+    """No match lasts longer: a choice older than this can be dropped."""
+    start_mask: int
+    """Bits of the sources that may start a run."""
+
+    @property
+    def horizon_ms(self) -> int:
+        """How far a match can look: its window and the longest look back before it."""
+        return self.window_ms + max((v.before_ms for v in self.vetoes), default=0)
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A completed run: the chain taken and its events, in the order of its steps.
+
+    ``capped``: a choice that was dropped could have changed it.
+    """
+
+    key: Key
+    chain: int
+    events: Events
+    capped: bool
+
+    @property
+    def first(self) -> Kept:
+        return self.events[0]
+
+    @property
+    def last(self) -> Kept:
+        return self.events[-1]
+
+
+class _KeyState:
+    """Waiting choices of one key: ``levels[chain][i]`` have completed i steps (i from 1)."""
+
+    __slots__ = ("dropped_until", "levels")
+
+    def __init__(self, table: RuleTable) -> None:
+        self.levels: list[list[list[Events]]] = [[[] for _ in chain] for chain in table.chains]
+        self.dropped_until = -1
+        """Time up to which a dropped choice could still have completed; -1 where none was dropped."""
+
+
+class Automaton:
+    """The state of one rule and device. ``feed`` takes kept events in order."""
+
+    __slots__ = ("_keys", "_table", "_vetoes", "dropped")
+
+    def __init__(self, table: RuleTable) -> None:
+        self._table = table
+        self._keys: dict[Key, _KeyState] = {}
+        self._vetoes: list[dict[Key, list[Kept]]] = [{} for _ in table.vetoes]
+        self.dropped = 0
+
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits and no guard is remembered."""
+        return not self._keys and not any(self._vetoes)
+
+    def feed(self, kept: Kept) -> list[Match]:
+        """One event, in order; the matches it completes, in order of their starts."""
+        self.remember(kept)
+        return self.step(kept)
+
+    def remember(self, kept: Kept) -> None:
+        """Note an event that fits an UNLESS."""
+        for index, veto in enumerate(self._table.vetoes):
+            if not kept.mask & veto.bit:
+                continue
+            seen = self._vetoes[index].setdefault(kept.key, [])
+            if veto.test is None:
+                seen[:] = [kept]  # the latest decides: it lies in every window an earlier one lies in
+            else:
+                horizon = kept.time - self._table.window_ms - veto.before_ms
+                seen[:] = [k for k in seen if k.time >= horizon][-(MAX_CHOICES - 1) :] + [kept]
+
+    def step(self, kept: Kept) -> list[Match]:
+        """The transition itself; :meth:`remember` has been told of all events of this moment."""
+        found: list[Match] = []
+        for key in self._reached(kept):
+            state = self._keys.get(key)
+            if state is None:
+                if not kept.mask & self._table.start_mask:
+                    continue
+                state = self._keys[key] = _KeyState(self._table)
+            found.extend(self._step_key(key, state, kept))
+            if not any(level for chain in state.levels for level in chain):
+                del self._keys[key]
+        return found
+
+    def _reached(self, kept: Kept) -> Iterable[Key]:
+        """The keys an event reaches: its own, or, where its type lacks a key, every one that fits."""
+        if None not in kept.key:
+            return (kept.key,)
+        own = kept.key
+        return [
+            key
+            for key in list(self._keys)
+            if all(mine is None or mine == theirs for mine, theirs in zip(own, key, strict=True))
+        ]
+
+    def _step_key(self, key: Key, state: _KeyState, kept: Kept) -> list[Match]:
+        table = self._table
+        mask = kept.mask
+        oldest = kept.time - table.window_ms
+        complete: list[tuple[int, Events]] = []
+        for number, chain in enumerate(table.chains):
+            levels = state.levels[number]
+            last = len(chain) - 1
+            for index in range(last, -1, -1):
+                step = chain[index]
+                waiting = levels[index]
+                if index:
+                    if waiting and waiting[0][0].begin < oldest:
+                        waiting[:] = [events for events in waiting if _begin(events) >= oldest]
+                    for bit, test in step.guards:
+                        if mask & bit and waiting:
+                            waiting[:] = [] if test is None else [p for p in waiting if not test(kept, p)]
+                    if not waiting:
+                        continue
+                if not any(mask & bit for bit, _ in step.choices):
+                    continue
+                for events in waiting if index else ((),):
+                    if self._fits(step, kept, events):
+                        moved = (*events, kept)
+                        if index == last:
+                            complete.append((number, moved))
+                        else:
+                            self._wait(state, levels[index + 1], chain[index + 1], moved)
+        if not complete:
+            return []
+        return self._complete(key, state, complete)
+
+    @staticmethod
+    def _fits(step: StepTable, kept: Kept, events: Events) -> bool:
+        for first, lower, upper in step.bounds:
+            if upper is not None:
+                begin = kept.begin
+                for earlier in events[first:]:
+                    begin = min(begin, earlier.begin)
+                if kept.time - begin > upper:
+                    return False
+            if lower is not None and kept.begin - events[first].time < lower:
+                return False
+        return any(kept.mask & bit and (test is None or test(kept, events)) for bit, test in step.choices)
+
+    def _wait(self, state: _KeyState, waiting: list[Events], step: StepTable, moved: Events) -> None:
+        """Add a choice unless it is beaten, and forget those it beats."""
+        if self._table.latest_only:
+            if not any(_beats(other, moved) for other in waiting):
+                waiting[:] = [other for other in waiting if not _beats(moved, other)]
+                waiting.append(moved)
+            return
+        relevant = step.relevant
+        start, begin = moved[0], _begin(moved)
+        for other in waiting:
+            if other[0] is start and all(other[i] is moved[i] for i in relevant) and _begin(other) >= begin:
+                return  # as good for all that is to come, and earlier evidence
+        waiting.append(moved)
+        if len(waiting) > MAX_CHOICES:
+            pick = max if self._table.select == "first" else min
+            gone = pick(waiting, key=_orders)
+            waiting.remove(gone)
+            self.dropped += 1
+            state.dropped_until = max(state.dropped_until, gone[0].time + self._table.window_ms)
+
+    def _complete(self, key: Key, state: _KeyState, complete: list[tuple[int, Events]]) -> list[Match]:
+        """Veto, select, use up."""
+        alive = [(number, events) for number, events in complete if not self._vetoed(key, events)]
+        if not alive:
+            return []
+        # For each run its branch is the one listed first, its evidence the earliest choice.
+        runs: dict[tuple[int, int], tuple[int, Events]] = {}
+        for number, events in alive:
+            start = events[0].order
+            best = runs.get(start)
+            if best is None or (number, _orders(events)) < (best[0], _orders(best[1])):
+                runs[start] = (number, events)
+        starts = sorted(runs)
+        table = self._table
+        chosen = starts if table.select == "each" else [starts[0] if table.select == "first" else starts[-1]]
+        if table.latest_only:
+            # What began no later completes here as well, or is already too old to complete at all.
+            done = [events for _, events in alive]
+            for chain in state.levels:
+                for level in chain:
+                    level[:] = [o for o in level if not any(_began_no_later(o, events) for events in done)]
+        else:
+            used = set(starts)
+            for chain in state.levels:
+                for level in chain:
+                    level[:] = [events for events in level if events[0].order not in used]
+        last = complete[0][1][-1]
+        capped = state.dropped_until >= last.time
+        return [Match(key, runs[start][0], runs[start][1], capped) for start in chosen]
+
+    def _vetoed(self, key: Key, events: Events) -> bool:
+        for index, veto in enumerate(self._table.vetoes):
+            seen = self._vetoes[index]
+            if not seen:
+                continue
+            since = _begin(events) - veto.before_ms
+            until = events[-1].time
+            for projection in veto.projections:
+                projected = tuple(part if has else None for part, has in zip(key, projection, strict=True))
+                for guard in seen.get(projected, ()):
+                    if since <= guard.time <= until and (veto.test is None or veto.test(guard, events)):
+                        return True
+        return False
+
+    def forget(self, before: int) -> None:
+        """Drop what can no longer matter to events at or after a time: expired choices and guards."""
+        oldest = before - self._table.window_ms
+        for key in list(self._keys):
+            state = self._keys[key]
+            for chain in state.levels:
+                for level in chain:
+                    level[:] = [events for events in level if _begin(events) >= oldest]
+            if not any(level for chain in state.levels for level in chain):
+                del self._keys[key]
+        for veto, seen in zip(self._table.vetoes, self._vetoes, strict=True):
+            limit = oldest - veto.before_ms
+            for key in [k for k, guards in seen.items() if guards[-1].time < limit]:
+                del seen[key]
+
+
+def _begin(events: Events) -> int:
+    """Where the bounds of a choice measure from: the earliest begin of its events."""
+    begin = events[0].begin
+    for kept in events:
+        begin = min(begin, kept.begin)
+    return begin
+
+
+def _began_no_later(one: Events, other: Events) -> bool:
+    return one[0].order <= other[0].order and one[0].begin <= other[0].begin
+
+
+def _beats(one: Events, other: Events) -> bool:
+    """Whether ``one`` completes wherever ``other`` does and is preferred there (*latest* only).
+
+    Of the same run the one that came first is the earlier evidence, so it beats its equals.
+    """
+    return _began_no_later(other, one) and _begin(one) >= _begin(other)
+
+
+def _orders(events: Events) -> tuple[tuple[int, int], ...]:
+    return tuple(kept.order for kept in events)

@@ -1,0 +1,52 @@
+"""An event that fits some step or guard, as the automata keep it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.baselines import Reading
+    from engine.events import Event
+
+
+class Kept:
+    """An event with its place in the order and the baseline values fixed when it arrived.
+
+    Attributes:
+        order: ``(time, position)``, the order of LANGUAGE.md section 4 item 1.
+        begin: where bounds measure from: ``start`` of an interval, else ``time``.
+        mask: the sources of the rule whose local part it fits, one bit each.
+        key: the rule's key without ``device``; None where the event type lacks a key field.
+        readings: by baseline name, for the baselines of its kind that the rules read.
+    """
+
+    __slots__ = ("begin", "event", "key", "mask", "order", "readings", "time")
+
+    def __init__(
+        self,
+        event: Event,
+        position: int,
+        mask: int,
+        key: tuple[object, ...],
+        readings: dict[str, Reading] | None,
+    ) -> None:
+        time: int = event.time  # type: ignore[assignment]  # the decoder has made it an int
+        start: int | None = event.start  # type: ignore[assignment]  # likewise
+        self.event = event
+        self.time = time
+        self.order = (time, position)
+        self.begin = time if start is None else start
+        self.mask = mask
+        self.key = key
+        self.readings = readings
+
+    @property
+    def position(self) -> int:
+        return self.order[1]
+
+    @property
+    def event_id(self) -> str:
+        """The sender's id, else stream sequence and index."""
+        if self.event.id is not None:
+            return self.event.id
+        return f"{self.position >> 20}.{self.position & 0xFFFFF}"

@@ -1,0 +1,265 @@
+"""One rule at work: for each device its automaton, the events it keeps, and what it has published.
+
+In order, an event steps the automaton and completed matches become alerts. Out of order, the
+kept events run again from the first and the difference to what was published becomes create,
+update or close (DESIGN.md section 3): one mechanism, which the in-order path does not pay for.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from itertools import groupby
+
+from engine.alert_builder import AlertBuilder
+from engine.alerts import Alert
+from engine.automaton import Automaton, Match
+from engine.baselines import Reading
+from engine.events import Event
+from engine.kept import Kept
+from engine.plan import RulePlan
+from engine.runtime_functions import ListTest
+
+MAX_KEPT = 1_024
+"""Events kept for a rule and device; beyond it the oldest go and older results no longer change."""
+_TRIM_EVERY = 64
+_ALWAYS_KNOWN = -(1 << 62)
+
+
+class Published:
+    """A match that was published, or suppressed (``alert`` None), while it can still change."""
+
+    __slots__ = ("alert", "group", "id", "match", "open", "suppressed_by")
+
+    def __init__(
+        self, match: Match, alert: Alert | None, id_: str, group: tuple[object, ...], by: Published | None
+    ) -> None:
+        self.match = match
+        self.alert = alert
+        self.id = id_
+        self.group = group
+        self.open = True
+        self.suppressed_by = by
+
+
+class _DeviceState:
+    __slots__ = ("automaton", "counts", "history", "known_from", "published")
+
+    def __init__(self, plan: RulePlan) -> None:
+        self.automaton = Automaton(plan.table)
+        self.history: list[Kept] = []
+        self.published: list[Published] = []
+        self.known_from = _ALWAYS_KNOWN
+        """Before this time events are no longer kept: results that need them do not change."""
+        self.counts: dict[tuple[object, ...], int] = {}
+        """Suppressed matches by SUPPRESS group since the last published alert."""
+
+
+def _order(kept: Kept) -> tuple[int, int]:
+    return kept.order
+
+
+class RuleRuntime:
+    """Feeds one rule. ``take`` is called by the generated handlers for events that fit something."""
+
+    def __init__(self, plan: RulePlan, lists: dict[str, ListTest]) -> None:
+        self.plan = plan
+        self.builder = AlertBuilder(plan, lists)
+        self._table = plan.table
+        self._keep_ms = plan.table.horizon_ms + plan.late_ms
+        self._veto_mask = 0
+        for veto in plan.table.vetoes:
+            self._veto_mask |= veto.bit
+        self._devices: dict[str, _DeviceState] = {}
+        self.fits = 0
+        self.starts = 0
+        self.matches = 0
+        self.unkeyed = 0
+        self.dropped = 0
+        self.reruns = 0
+        self.suppressed = 0
+
+    def no_key(self) -> None:
+        """An event fits but lacks a key field that its type declares: unused (LANGUAGE.md 4.2)."""
+        self.unkeyed += 1
+
+    def take(
+        self,
+        event: Event,
+        position: int,
+        mask: int,
+        key: tuple[object, ...],
+        readings: dict[str, Reading] | None,
+        out: list[Alert],
+    ) -> None:
+        """An event that fits the local part of the sources in ``mask``; alerts go to ``out``."""
+        self.fits += 1
+        if mask & self._table.start_mask:
+            self.starts += 1
+        device = event.device
+        state = self._devices.get(device)
+        if state is None:
+            state = self._devices[device] = _DeviceState(self.plan)
+        kept = Kept(event, position, mask, key, readings)
+        history = state.history
+        if history and kept.order < history[-1].order:
+            if kept.time < state.known_from:
+                return
+            insort(history, kept, key=_order)
+            self._rerun(state, kept, out)
+            return
+        history.append(kept)
+        if mask & self._veto_mask and any(p.open and p.match.last.time == kept.time for p in state.published):
+            # A veto counts up to the time of the match, also when it stands behind it at that time.
+            self._rerun(state, kept, out)
+            return
+        for match in state.automaton.feed(kept):
+            self._publish(state, match, out, late="")
+        if len(history) % _TRIM_EVERY == 0:
+            self._trim(state, kept.time)
+
+    def _publish(self, state: _DeviceState, match: Match, out: list[Alert], late: str) -> None:
+        """A new match: an alert, or one more suppressed."""
+        self.matches += 1
+        severity = self.builder.severity(match)
+        id_ = self.builder.identity(match)
+        group = self.builder.suppress_key(match)
+        before = self._suppressor(state, match, group)
+        if before is not None:
+            self.suppressed += 1
+            state.counts[group] = state.counts.get(group, 0) + 1
+            state.published.append(Published(match, None, id_, group, before))
+            return
+        if severity == "none":
+            return
+        alert = self.builder.build(match, id_, "create", 1, state.counts.pop(group, 0), late=late)
+        state.published.append(Published(match, alert, id_, group, None))
+        out.append(alert)
+
+    def _suppressor(self, state: _DeviceState, match: Match, group: tuple[object, ...]) -> Published | None:
+        """The published alert within whose SUPPRESS time this match falls."""
+        suppress = self.plan.rule.suppress
+        if suppress is None:
+            return None
+        for published in reversed(state.published):
+            if (
+                published.open
+                and published.alert is not None
+                and published.group == group
+                and abs(match.last.time - published.match.last.time) <= suppress.duration_ms
+            ):
+                return published
+        return None
+
+    # --- out of order
+
+    def _rerun(self, state: _DeviceState, kept: Kept, out: list[Alert]) -> None:
+        self.reruns += 1
+        automaton = Automaton(self._table)
+        matches: list[Match] = []
+        for _, moment in groupby(state.history, key=lambda k: k.time):
+            events = list(moment)
+            for event in events:
+                automaton.remember(event)
+            for event in events:
+                matches.extend(automaton.step(event))
+        state.automaton = automaton
+        self._reconcile(state, matches, kept, out)
+
+    def _judgeable(self, state: _DeviceState, match: Match) -> bool:
+        """Whether all that could decide a match is still kept."""
+        begin = min(kept.begin for kept in match.events)
+        return begin - (self._table.horizon_ms - self._table.window_ms) >= state.known_from
+
+    def _reconcile(self, state: _DeviceState, matches: list[Match], cause: Kept, out: list[Alert]) -> None:
+        """Pair old and new matches (LANGUAGE.md section 4 item 10) and say the difference."""
+        old = [p for p in state.published if p.open and self._judgeable(state, p.match)]
+        new = [m for m in matches if self._judgeable(state, m)]
+        pairs: list[tuple[Published, Match]] = []
+        for same in (_same_completion, _shares_event):
+            for match in sorted(new, key=lambda m: m.last.order, reverse=True):
+                published = next((p for p in reversed(old) if same(p.match, match)), None)
+                if published is not None:
+                    old.remove(published)
+                    new.remove(match)
+                    pairs.append((published, match))
+        late = f"`{cause.event.kind.replace('.', ' ')}` {cause.event_id} came late"
+        for published, match in sorted(pairs, key=lambda pair: pair[1].last.order):
+            if published.match.events != match.events:
+                self._update(published, match, late, out)
+            published.match = match
+        for published in old:
+            self._close(state, published, cause, late, out)
+        for match in sorted(new, key=lambda m: m.last.order):
+            if not self._reopen(state, match, late, out):
+                self._publish(state, match, out, late=late)
+
+    def _update(self, published: Published, match: Match, late: str, out: list[Alert]) -> None:
+        if published.alert is None:
+            return
+        published.alert = self.builder.build(
+            match, published.id, "update", published.alert.revision + 1, 0, note="Better evidence came late.", late=late
+        )
+        out.append(published.alert)
+
+    def _close(self, state: _DeviceState, published: Published, cause: Kept, late: str, out: list[Alert]) -> None:
+        published.open = False
+        if published.alert is None:
+            return
+        what = f"{cause.event.kind.replace('.', ' ')} {cause.event_id}"
+        published.alert = self.builder.build(
+            published.match,
+            published.id,
+            "close",
+            published.alert.revision + 1,
+            0,
+            note=f"Closed: {what} came late and explains it.",
+            late=late,
+        )
+        out.append(published.alert)
+        for held in sorted(
+            (p for p in state.published if p.suppressed_by is published and p.open), key=lambda p: p.match.last.order
+        ):
+            # What it had suppressed is judged again: the first is published, the rest fall under it.
+            state.published.remove(held)
+            state.counts[held.group] = max(0, state.counts.get(held.group, 0) - 1)
+            self._publish(state, held.match, out, late=late)
+
+    def _reopen(self, state: _DeviceState, match: Match, late: str, out: list[Alert]) -> bool:
+        id_ = self.builder.identity(match)
+        for published in state.published:
+            if not published.open and published.alert is not None and published.id == id_:
+                published.open = True
+                published.match = match
+                published.alert = self.builder.build(
+                    match, id_, "update", published.alert.revision + 1, 0, note="Reopened by late evidence.", late=late
+                )
+                out.append(published.alert)
+                return True
+        return False
+
+    # --- bounds
+
+    def _trim(self, state: _DeviceState, now: int) -> None:
+        history = state.history
+        limit = now - self._keep_ms
+        cut = 0
+        while cut < len(history) and history[cut].time < limit:
+            cut += 1
+        over = len(history) - MAX_KEPT
+        if over > cut:
+            self.dropped += over - cut
+            cut = over
+            limit = history[cut].time
+        if cut:
+            del history[:cut]
+            state.known_from = max(state.known_from, limit)
+        state.published = [p for p in state.published if p.match.last.time >= state.known_from - self._keep_ms]
+        state.automaton.forget(now)
+
+
+def _same_completion(old: Match, new: Match) -> bool:
+    return old.key == new.key and old.last.order == new.last.order
+
+
+def _shares_event(old: Match, new: Match) -> bool:
+    return old.key == new.key and any(kept is other for kept in old.events for other in new.events)

@@ -1,0 +1,83 @@
+"""The reference page says what the rule files say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import dsl
+from dsl.units import format_duration
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "reference" / "rules-mobile.md").read_text("utf-8")
+PACK = dsl.load([ROOT / "rules"])
+
+
+def test_the_pack_loads_without_a_word() -> None:
+    assert [dsl.render(found, PACK.texts[found.file]) for found in PACK.diagnostics] == []
+
+
+def test_every_param_is_on_the_page_with_its_value() -> None:
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (\S+) \| ", PAGE.split("## PARAMs")[1], re.M))
+    shown = {}
+    for name, param in PACK.params.items():
+        value = format_duration(int(param.value)) if param.type.name == "duration" else str(param.value)
+        shown[name] = "20KB" if (param.type.unit, value) == ("bytes", "20000") else value
+        assert param.text, f"{name} has no reason"
+        if "d" in shown[name]:
+            shown[name] = f"{int(param.value) // 3_600_000}h"
+    assert rows == shown | {"quick.publishes": "FALSE"}
+
+
+@pytest.mark.parametrize("kind", sorted(PACK.events))
+def test_every_kind_is_on_the_page_with_its_grace_and_lateness(kind: str) -> None:
+    (row,) = re.findall(
+        rf"^\| [^|]*`{re.escape(kind)}`[^|]* \| (\S+) \| (\S+) \|", PAGE.split("## Events")[1], re.M
+    )
+    event = PACK.events[kind]
+    hours = {"24h": "1d"}
+    assert (row[0], hours.get(row[1], row[1])) == (
+        format_duration(event.grace_ms),
+        format_duration(event.late_ms),
+    )
+    assert event.text
+    assert all(field.text for field in event.fields.values())
+
+
+def test_the_pack_has_the_twelve_kinds() -> None:
+    assert set(PACK.events) == {
+        "net.flow", "net.dns", "net.tls", "app.exit", "app.lifecycle", "app.access", "device.posture",
+        "device.config", "device.state", "mtd.threat", "ident.lease", "sensor.health",
+    }  # fmt: skip
+
+
+def test_classes_of_exits_are_those_of_the_sources() -> None:
+    from engine.sources.exit_class import CLASSES
+
+    assert set(PACK.events["app.exit"].fields["class"].type.choices) == CLASSES
+    assert set(PACK.lists["exploit_classes"].items) < CLASSES
+    assert set(PACK.lists["parser_classes"].items) < CLASSES
+
+
+def test_every_rule_and_file_of_the_pack_is_on_the_page() -> None:
+    for rule in PACK.rules.values():
+        assert f"## `{rule.name.replace('_', ' ')}`" in PAGE
+    for file in (ROOT / "rules" / "mobile").glob("*.rule"):
+        assert f"`{file.name}`" in PAGE
+    for path in (ROOT / "rules" / "mobile" / "lists").iterdir():
+        assert any(
+            known.path is not None and Path(known.path).name == path.name for known in PACK.lists.values()
+        )
+
+
+def test_the_rule_names_its_analytic_and_no_technique() -> None:
+    meta = PACK.rules["an1756_ios"].meta
+    assert (meta["attack"], meta["strategy"], meta["attack_version"]) == (["AN1756"], "DET0663", "19.1")
+    assert "techniques" not in meta
+    assert set(meta["response"]) == {"preserve", "isolate", "access_review", "do_not"}
+
+
+@pytest.mark.parametrize("rule", sorted(PACK.rules))
+def test_every_rule_has_a_test_that_fires_and_one_that_does_not(rule: str) -> None:
+    wanted = {expected.what for test in PACK.tests if test.rule == rule for expected in test.expectations}
+    assert {"alert", "none"} <= wanted
