@@ -664,13 +664,11 @@ class ExpressionBinder:
                 f"not over {self.scope.event.kind.replace('.', ' ')}",
                 "name the step: `deviation(step, baseline)`",
             )
-        if step is None and self.scope.event is None:
-            if not any(baseline.kind in s.kinds for s in self.scope.steps.values()) and (
-                baseline.kind not in self.scope.kinds
-            ):
-                return self._error(
-                    "TW209", f"no step is a {baseline.kind.replace('.', ' ')}", node.span, "unknown here"
-                )
+        kinds = {*self.scope.kinds, *(k for s in self.scope.steps.values() for k in s.kinds)}
+        if step is None and self.scope.event is None and baseline.kind not in kinds:
+            return self._error(
+                "TW209", f"no step is a {baseline.kind.replace('.', ' ')}", node.span, "unknown here"
+            )
         return e.BaselineValue(node.function.text, name.text, step, result, not function.always_known)
 
     def _choose(self, node: n.Call) -> Value:

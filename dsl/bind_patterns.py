@@ -1,4 +1,4 @@
-"""Patterns: step names, visibility, bounds, and the rules of LANGUAGE.md section 3 on what may stand where."""
+"""Patterns: step names, visibility, bounds, and the rules of LANGUAGE.md section 3 on what may stand."""
 
 from __future__ import annotations
 

@@ -16,6 +16,10 @@ from dsl.nodes import Span
 ERROR = "error"
 WARNING = "warning"
 
+MAX_COMPARED = 100
+MAX_COMPARED_CHARACTERS = 100
+"""Bounds on the search for a name that was perhaps meant."""
+
 CODES: dict[str, str] = {
     "TW101": "this may not stand here",
     "TW102": "a character that belongs to nothing",
@@ -104,7 +108,12 @@ def position(text: str, offset: int) -> tuple[int, int]:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, or None where none is near."""
-    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    candidates = sorted(known)
+    if len(name) > MAX_COMPARED_CHARACTERS:
+        return None
+    if len(candidates) > MAX_COMPARED:  # comparing costs ten microseconds; a file may have many slips
+        candidates = sorted(candidates, key=lambda k: (k[:1] != name[:1], abs(len(k) - len(name))))
+    close = get_close_matches(name, candidates[:MAX_COMPARED], n=1, cutoff=0.6)
     return close[0] if close else None
 
 

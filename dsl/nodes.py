@@ -44,7 +44,10 @@ class Quantity(Node, frozen=True):
 
 
 class Scalar(Node, frozen=True):
-    """A literal. ``kind``: ``string number size duration bool``; a duration is in milliseconds, a size in bytes."""
+    """A literal. ``kind``: ``string number size duration bool``.
+
+    A duration is in milliseconds, a size in bytes.
+    """
 
     value: str | int | float | bool
     kind: str
@@ -208,7 +211,7 @@ class Atom(Node, frozen=True):
 
 
 class Guard(Node, frozen=True):
-    """``WITHOUT g`` (since the previous step) or, with ``lookback``, ``WITHOUT g FOR d`` (before this step)."""
+    """``WITHOUT g``: none since the previous step; with ``lookback``: none so long before this step."""
 
     source: Atom
     lookback: Quantity | None
@@ -245,7 +248,7 @@ class OneOf(Node, frozen=True):
 
 
 class AtLeast(Node, frozen=True):
-    """``AT LEAST n a IN d``; ``measure`` is ``count``, ``distinct`` or ``sum``, the last two over ``field``."""
+    """``AT LEAST n a IN d``. ``measure``: ``count``, ``distinct`` or ``sum``, the last two over ``field``."""
 
     amount: Quantity
     measure: str

@@ -13,7 +13,7 @@ from dsl.model import Param
 from dsl.nodes import Span
 from dsl.scope import Report, Tables
 from dsl.types import describe
-from dsl.units import MAX_NUMBER
+from dsl.units import MAX_NUMBER, duration_ms, number, size_bytes, string
 
 Overrides = Mapping[str, str | int | float | bool]
 PARAMS_FILE = "<params>"
@@ -101,3 +101,20 @@ def unknown_overrides(overrides: Overrides, tables: Tables) -> tuple[str, list[D
             )
         )
     return lines, found
+
+
+def parse_override(text: str) -> str | int | float | bool:
+    """A PARAM value from a command line: a duration in milliseconds, a size in bytes, a number,
+    TRUE or FALSE, else the text itself, with or without quotes.
+    """
+    if not text:
+        return text
+    if text.upper() in ("TRUE", "FALSE"):
+        return text.upper() == "TRUE"
+    for convert in (duration_ms, size_bytes, number):
+        try:
+            value: int | float = convert(text)
+        except ValueError:
+            continue
+        return value
+    return string(text) if len(text) > 1 and text[0] == text[-1] == '"' else text

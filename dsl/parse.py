@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from lark.exceptions import UnexpectedToken, VisitError
 from dsl.build import Builder, LiteralError
 from dsl.diagnostics import Diagnostic, in_order
 from dsl.nodes import Declaration, Expression, Span
-from dsl.split import MAX_NESTING, Chunk, parser, split
+from dsl.split import MAX_NESTING, Chunk, parser, split, tokens_of
 from dsl.syntax import explain
 
 _CLAUSE_NAMES = {
@@ -118,7 +118,7 @@ def parse_expression(text: str) -> Expression | None:
     """One expression, such as stands in the braces of an ALERT template; None if it is not one."""
     interactive = parser().parse_interactive("", start="expression")
     try:
-        tokens = list(parser().lex(text))
+        tokens = list(islice(tokens_of(text), MAX_NESTING + 1))
         if len(tokens) > MAX_NESTING or not tokens:
             return None
         for token in tokens:

@@ -68,3 +68,9 @@ def load(paths: Iterable[str | Path], params: Overrides | None = None) -> RuleSe
 def load_text(text: str, file: str = "<text>", params: Overrides | None = None) -> RuleSet:
     """Load one rule file given as text; for tests and tools. See :func:`load`."""
     return bind([parse(text, file)], params)
+
+
+def rebind(ruleset: RuleSet, params: Overrides) -> RuleSet:
+    """The same files with other PARAM values; for tests with GIVEN PARAM. Lists are read again."""
+    kept = {name: p.value for name, p in ruleset.params.items() if p.overridden}
+    return bind([parse(text, file) for file, text in ruleset.texts.items()], {**kept, **params})

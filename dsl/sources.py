@@ -7,7 +7,7 @@ import re
 from dsl import expressions as e
 from dsl import nodes as n
 from dsl.bind_expressions import ExpressionBinder
-from dsl.diagnostics import did_you_mean
+from dsl.diagnostics import MAX_COMPARED_CHARACTERS, did_you_mean
 from dsl.expressions import Condition
 from dsl.model import Member, Param, Source
 from dsl.scope import Report, Scope, StepScope, Tables
@@ -152,6 +152,8 @@ def _text(name: n.Name, report: Report) -> str:
 
 
 def _two_known(name: str, known: set[str]) -> tuple[str, str] | None:
+    if len(name) > 2 * MAX_COMPARED_CHARACTERS:
+        return None
     for i, character in enumerate(name):
         if character == "_" and name[:i] in known and name[i + 1 :] in known:
             return name[:i], name[i + 1 :]

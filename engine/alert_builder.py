@@ -110,7 +110,14 @@ class AlertBuilder:
         return blake2b(msgspec.json.encode(parts), digest_size=12).hexdigest()
 
     def build(
-        self, match: Match, alert_id: str, activity: str, revision: int, suppressed: int, note: str = "", late: str = ""
+        self,
+        match: Match,
+        alert_id: str,
+        activity: str,
+        suppressed: int,
+        before: Alert | None = None,
+        note: str = "",
+        late: str = "",
     ) -> Alert:
         """The alert for a match.
 
@@ -118,14 +125,15 @@ class AlertBuilder:
             match: what was found; for a close, what had been found.
             alert_id: see :meth:`identity`.
             activity: create, update or close.
-            revision: 1 for a create.
             suppressed: matches counted instead of published since the last published one.
+            before: the alert as it was published last; None for a create.
             note: why it changed, for update and close.
             late: which event came out of order; empty if none did.
         """
         rule, plan = self._rule, self._plan
         device = match.first.event.device
         risk = self._value(match, rule.risk) if rule.risk is not None else None
+        severity = self.severity(match)
         names = plan.step_names[match.chain]
         deviations = self._deviations(match, names)
         key: dict[str, Plain] = {"device": device}
@@ -137,13 +145,14 @@ class AlertBuilder:
             id=alert_id,
             activity=activity,
             status="closed" if activity == "close" else "open",
-            revision=revision,
+            revision=1 if before is None else before.revision + 1,
             revisable_until=rfc3339(until),
             time=rfc3339(match.last.time),
             rule=self._info,
             title=self._fill(match, rule.alert_title),
             reason=self._reason(match, names, deviations, note),
-            severity=self.severity(match),
+            severity=severity,
+            created_severity=severity if before is None else before.created_severity,
             risk=None if risk is None else float(risk),
             confidence=self._confidence(match, deviations),
             device=device,

@@ -105,7 +105,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A published finding; the wire form is this struct as JSON, keys in this order.
 
     ``activity`` is create, update or close; ``id`` stays for life and ``revision`` counts up.
-    ``revisable_until`` is the event time until which late evidence may still change it.
+    ``created_severity`` is the severity of the create: the subject keeps it. ``revisable_until`` is the event time until which late evidence may still change it.
     """
 
     schema: str = SCHEMA
@@ -119,6 +119,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     reason: str
     severity: str
+    created_severity: str
     risk: float | None
     confidence: Confidence
     device: str

@@ -131,7 +131,7 @@ class RuleRuntime:
             return
         if severity == "none":
             return
-        alert = self.builder.build(match, id_, "create", 1, state.counts.pop(group, 0), late=late)
+        alert = self.builder.build(match, id_, "create", state.counts.pop(group, 0), late=late)
         state.published.append(Published(match, alert, id_, group, None))
         out.append(alert)
 
@@ -197,7 +197,7 @@ class RuleRuntime:
         if published.alert is None:
             return
         published.alert = self.builder.build(
-            match, published.id, "update", published.alert.revision + 1, 0, note="Better evidence came late.", late=late
+            match, published.id, "update", 0, published.alert, note="Better evidence came late.", late=late
         )
         out.append(published.alert)
 
@@ -210,8 +210,8 @@ class RuleRuntime:
             published.match,
             published.id,
             "close",
-            published.alert.revision + 1,
             0,
+            published.alert,
             note=f"Closed: {what} came late and explains it.",
             late=late,
         )
@@ -231,7 +231,7 @@ class RuleRuntime:
                 published.open = True
                 published.match = match
                 published.alert = self.builder.build(
-                    match, id_, "update", published.alert.revision + 1, 0, note="Reopened by late evidence.", late=late
+                    match, id_, "update", 0, published.alert, note="Reopened by late evidence.", late=late
                 )
                 out.append(published.alert)
                 return True

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import nats
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from engine.service import guardian
@@ -102,7 +102,7 @@ class EmbeddedServer:
 
     ``port`` 0 lets the system choose. ``sync_always`` writes every message
     through to the disk: it then survives a power cut, at the price of about a
-    tenth of the speed for single messages. Entering raises `SettingsError` (no
+    thirtieth of the speed for single messages. Entering raises `SettingsError` (no
     program) or `ServiceError` (the directory is in use, the server does not come up).
     """
 
@@ -243,13 +243,11 @@ class EmbeddedServer:
         async def ignore(_: Exception) -> None:
             pass
 
+        client = Client()
         try:
-            client = await nats.connect(self.url, token=self.token, allow_reconnect=False, error_cb=ignore)
-        except (TimeoutError, OSError, NatsError):
-            return False
-        try:
+            await client.connect(self.url, token=self.token, allow_reconnect=False, error_cb=ignore)
             await client.jetstream(timeout=1.0).account_info()
-        except (TimeoutError, NatsError):
+        except (TimeoutError, OSError, NatsError):
             return False
         finally:
             await client.close()

@@ -7,7 +7,7 @@ of one line or document to a list of events, for who gets them one at a time.
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from engine.sources import app_privacy, ips, ndjson, zeek
+from engine.sources import app_privacy, ips, ndjson, powerlog, zeek
 from engine.sources.detect import detect
 from engine.sources.lines import MAX_NAME_CHARACTERS, Input
 from engine.sources.ndjson import raw_lines
@@ -22,6 +22,7 @@ SOURCES: dict[str, Reader] = {
     zeek.SOURCE: zeek.read,
     ips.SOURCE: ips.read,
     app_privacy.SOURCE: app_privacy.read,
+    powerlog.SOURCE: powerlog.read,
 }
 """Every source by its name, which is also what its events carry as `source`."""
 

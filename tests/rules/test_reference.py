@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import dsl
-from dsl.units import format_duration
+from dsl.units import duration_ms, size_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "reference" / "rules-mobile.md").read_text("utf-8")
@@ -18,28 +18,23 @@ def test_the_pack_loads_without_a_word() -> None:
 
 
 def test_every_param_is_on_the_page_with_its_value() -> None:
-    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (\S+) \| ", PAGE.split("## PARAMs")[1], re.M))
-    shown = {}
+    table = PAGE.split("## PARAMs")[1].split("## Baselines")[0]
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (\S+) \| ", table, re.M))
+    read = {"duration": duration_ms, "size": size_bytes}
     for name, param in PACK.params.items():
-        value = format_duration(int(param.value)) if param.type.name == "duration" else str(param.value)
-        shown[name] = "20KB" if (param.type.unit, value) == ("bytes", "20000") else value
+        kind = "size" if param.type.unit == "bytes" else param.type.name
+        assert read.get(kind, float)(rows.pop(name)) == param.value
         assert param.text, f"{name} has no reason"
-        if "d" in shown[name]:
-            shown[name] = f"{int(param.value) // 3_600_000}h"
-    assert rows == shown | {"quick.publishes": "FALSE"}
+    assert (rows.pop("quick.publishes") == "TRUE") is PACK.rules["quick"].params["publishes"]
+    assert rows == {}
 
 
 @pytest.mark.parametrize("kind", sorted(PACK.events))
 def test_every_kind_is_on_the_page_with_its_grace_and_lateness(kind: str) -> None:
-    (row,) = re.findall(
-        rf"^\| [^|]*`{re.escape(kind)}`[^|]* \| (\S+) \| (\S+) \|", PAGE.split("## Events")[1], re.M
-    )
+    table = PAGE.split("## Events")[1]
+    ((grace, late),) = re.findall(rf"^\| [^|]*`{re.escape(kind)}`[^|]* \| (\S+) \| (\S+) \|", table, re.M)
     event = PACK.events[kind]
-    hours = {"24h": "1d"}
-    assert (row[0], hours.get(row[1], row[1])) == (
-        format_duration(event.grace_ms),
-        format_duration(event.late_ms),
-    )
+    assert (duration_ms(grace), duration_ms(late)) == (event.grace_ms, event.late_ms)
     assert event.text
     assert all(field.text for field in event.fields.values())
 
@@ -74,7 +69,7 @@ def test_the_rule_names_its_analytic_and_no_technique() -> None:
     meta = PACK.rules["an1756_ios"].meta
     assert (meta["attack"], meta["strategy"], meta["attack_version"]) == (["AN1756"], "DET0663", "19.1")
     assert "techniques" not in meta
-    assert set(meta["response"]) == {"preserve", "isolate", "access_review", "do_not"}
+    assert set(meta["response"]) == {"preserve", "isolate", "isolate_when", "access_review", "do_not"}
 
 
 @pytest.mark.parametrize("rule", sorted(PACK.rules))

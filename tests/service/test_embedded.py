@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 import nats
 import pytest
+from nats.aio.client import Client
 
 from engine.service import embedded as embedded_module
 from engine.service.embedded import check_version, default_directory, find_server
@@ -86,8 +87,10 @@ def test_only_the_owner_can_read_and_only_loopback_can_connect(tools: Any) -> No
         async def ignore(_: Exception) -> None:
             pass
 
+        stranger = Client()
         with pytest.raises(nats.errors.Error, match="Authorization Violation"):
-            await nats.connect(server.url, token="wrong", allow_reconnect=False, error_cb=ignore)
+            await stranger.connect(server.url, token="wrong", allow_reconnect=False, error_cb=ignore)
+        await stranger.close()
 
     tools.with_server(scenario)
 

@@ -138,7 +138,7 @@ def test_the_permissions_in_the_documentation_are_enough_and_a_missing_one_is_a_
     assert asyncio.run(with_permissions("enough", [*_NEEDED, "alerts.>"])) == 1
     for missing in ("alerts.>", "$JS.API.CONSUMER.RESET.EVENTS.thenwire"):
         rest = [subject for subject in [*_NEEDED, "alerts.>"] if subject != missing]
-        with pytest.raises(ServiceError, match="lacks a permission.*publish"):
+        with pytest.raises(ServiceError, match=r"lacks a permission.*publish"):
             asyncio.run(with_permissions(f"missing{len(missing)}", rest))
 
 
@@ -156,15 +156,12 @@ def test_another_reader_of_the_consumer_is_found_out(tools: Any) -> None:
                     await jetstream.publish("events.x", b"{}")
 
             await client.subscribe("stolen.x")
-            thief: asyncio.Future[None] | None = None
+            thief = asyncio.ensure_future(steal())
             try:
                 with pytest.raises(ServiceError, match="does another client read from it"):
-                    async with tools.service(tools.settings(server), processor) as service:
-                        thief = asyncio.ensure_future(steal())
-                        await asyncio.wait([service.task])
+                    await run(tools.settings(server), processor, stop=asyncio.Event())
             finally:
                 stealing = False
-                assert thief is not None
                 await thief
         # Whatever the thief took was noticed: what was processed has no hole.
         sequences = [sequence for _, _, sequence, *_ in processor.seen]
@@ -178,13 +175,18 @@ def test_a_stream_that_was_made_anew_is_not_skipped_over(tools: Any) -> None:
         processor = tools.fakes.FakeProcessor()
         async with tools.client(server) as client:
             jetstream = client.jetstream()
+
+            async def make_anew() -> None:
+                await jetstream.publish("events.x", b"{}")
+                await tools.until(lambda: len(processor.seen) == 1)
+                await jetstream.delete_stream("EVENTS")
+                await jetstream.add_stream(name="EVENTS", subjects=["events.>"])
+
+            await jetstream.add_stream(name="EVENTS", subjects=["events.>"])
+            making = asyncio.ensure_future(make_anew())
             with pytest.raises(ServiceError, match="deleted and created again"):
-                async with tools.service(tools.settings(server), processor) as service:
-                    await jetstream.publish("events.x", b"{}")
-                    await tools.until(lambda: len(processor.seen) == 1)
-                    await jetstream.delete_stream("EVENTS")
-                    await jetstream.add_stream(name="EVENTS", subjects=["events.>"])
-                    await asyncio.wait([service.task])
+                await run(tools.settings(server), processor, stop=asyncio.Event())
+            await making
 
     tools.with_server(scenario)
 
@@ -195,12 +197,12 @@ def test_events_that_retention_removed_unread_are_counted(
     async def scenario(server: Any) -> None:
         async with tools.client(server) as client:
             processor = tools.fakes.FakeProcessor()
+            await client.jetstream().add_stream(name="EVENTS", subjects=["events.>"], max_msgs=2)
             async with tools.service(tools.settings(server), processor):
                 await client.jetstream().publish("events.x", b"{}")
                 await tools.until(lambda: len(processor.seen) == 1)
             for _ in range(5):
                 await client.jetstream().publish("events.x", b"{}")
-            await client.jetstream().purge_stream("EVENTS", seq=5)
             async with tools.service(tools.settings(server), processor) as service:
                 await tools.until(lambda: len(processor.seen) == 3)
                 report = await service.stopped()

@@ -60,7 +60,7 @@ def test_missing_streams_are_created_or_named(tools: Any) -> None:
     async def scenario(server: Any) -> None:
         async with tools.client(server) as client:
             jetstream = client.jetstream()
-            with pytest.raises(ServiceError, match="no stream EVENTS .* manage_streams is off"):
+            with pytest.raises(ServiceError, match=r"no stream EVENTS .* manage_streams is off"):
                 await ensure_streams(jetstream, tools.settings(server, manage_streams=False))
             await ensure_streams(jetstream, tools.settings(server))
             created = (await jetstream.stream_info("ALERTS")).config

@@ -1,0 +1,21 @@
+"""Lets the tests here import the oracle and the generator that lie beside them, and sets how many
+examples a property tries: ``THENWIRE_EXAMPLES``, by default as many as a quick run affords.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile(
+    "semantics",
+    max_examples=int(os.environ.get("THENWIRE_EXAMPLES", "300")),
+    deadline=None,  # a shared machine stalls; no test here is about time
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    # Without a random seed of its own, a failure in the build can be repeated by anyone.
+    derandomize="THENWIRE_EXAMPLES" not in os.environ,
+)
+settings.load_profile("semantics")
