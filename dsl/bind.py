@@ -45,7 +45,7 @@ class _Binder:
 
     def each(self, kind: type[_N], bind: Callable[[_N, Report], None]) -> None:
         """Bind every declaration of one kind; those with an error become broken."""
-        seen: dict[str, str] = {}
+        seen: dict[str, tuple[ParsedFile, n.Span]] = {}
         for file in self.files:
             for node in file.declarations:
                 if not isinstance(node, kind):
@@ -61,7 +61,7 @@ class _Binder:
                     span = n.Span(span.start, node.rule.span.end)
                 else:
                     name, shown, span = node.name.text, f"`{_spaced(node.name.text)}`", node.name.span
-                first = seen.get(name) or self._taken(name, kind)
+                first = _place(*seen[name]) if name in seen else self._taken(name, kind)
                 if first is not None:
                     report.error(
                         "TW205",
@@ -72,8 +72,7 @@ class _Binder:
                     )
                 else:
                     bind(node, report)
-                    line, _ = position(file.text, span.start)
-                    seen[name] = f"{file.file}, line {line}"
+                    seen[name] = (file, span)
                     if any(d.severity == ERROR for d in report.found) and not isinstance(node, n.TestNode):
                         self.tables.broken.add(name)
                 self.found.extend(report.found)
@@ -272,6 +271,10 @@ class _Binder:
         if found:
             self.tables.texts[PARAMS_FILE] = text
             self.found.extend(found)
+
+
+def _place(file: ParsedFile, span: n.Span) -> str:
+    return f"{file.file}, line {position(file.text, span.start)[0]}"
 
 
 def _spaced(name: str) -> str:

@@ -76,7 +76,9 @@ class AlertBuilder:
         unique = list(dict.fromkeys(values))
         lines: list[str] = []
         for index, value in enumerate(unique):
-            lines.append(f"def value_{index}(p, key, elapsed):\n    return {emitter.nullable(value, places)}\n")
+            lines.append(
+                f"def value_{index}(p, key, elapsed):\n    return {emitter.nullable(value, places)}\n"
+            )
         compile_function("value_0", "\n".join(lines), emitter.names)
         return {value: emitter.names[f"value_{index}"] for index, value in enumerate(unique)}
 
@@ -96,7 +98,8 @@ class AlertBuilder:
 
     def _fill(self, match: Match, template: m.Template) -> str:
         parts = [
-            part if isinstance(part, str) else shown(self._value(match, part), part) for part in template.parts
+            part if isinstance(part, str) else shown(self._value(match, part), part)
+            for part in template.parts
         ]
         return printable("".join(parts))
 
@@ -223,12 +226,16 @@ class AlertBuilder:
     def _excluded(self, match: Match) -> list[Excluded]:
         found: list[Excluded] = []
         for veto in self._rule.unless:
-            before = f"from {format_duration(veto.before_ms)} before the first event to the last" if veto.before_ms else (
-                "from the first event to the last"
+            before = (
+                f"from {format_duration(veto.before_ms)} before the first event to the last"
+                if veto.before_ms
+                else ("from the first event to the last")
             )
             found.append(Excluded(f"no {veto.source.text}", before))
         for step in _guarded_steps(self._rule.pattern):
-            found.extend(Excluded(f"no {guard.source.text}", "since the step before") for guard in step.guards)
+            found.extend(
+                Excluded(f"no {guard.source.text}", "since the step before") for guard in step.guards
+            )
         del match
         return found
 
@@ -264,9 +271,10 @@ class AlertBuilder:
             text += _details(kept)
             deviation = by_step.get(name.replace("_", " "))
             if deviation is not None:
+                usual = f"{number(deviation.expected_low)} to {number(deviation.expected_high)}"
                 text += (
-                    f", {deviation.baseline} {number(deviation.value)} where {number(deviation.expected_low)} to "
-                    f"{number(deviation.expected_high)} is usual ({number(deviation.score)} spreads)"
+                    f", {deviation.baseline} {number(deviation.value)} where {usual} is usual "
+                    f"({number(deviation.score)} spreads)"
                 )
             if previous is None:
                 parts.append(f"{text} at {rfc3339(kept.time)}")
@@ -276,7 +284,8 @@ class AlertBuilder:
             previous = kept
         sentence = f"On {match.first.event.device}: " + "; ".join(parts)
         if len(match.events) > 1:
-            sentence += f"; {format_duration(elapsed_ms(match))} in all, {format_duration(self._plan.table.window_ms)} allowed"
+            allowed = format_duration(self._plan.table.window_ms)
+            sentence += f"; {format_duration(elapsed_ms(match))} in all, {allowed} allowed"
         sentence += "."
         if note:
             sentence += f" {note}"
@@ -325,7 +334,10 @@ def _details(kept: Kept) -> str:
     found = [(k, v) for k, v in fields_of(kept).items() if not isinstance(v, list)]
     if not found:
         return ""
-    inner = ", ".join(f"{k} {number(v) if isinstance(v, int | float) and not isinstance(v, bool) else v}" for k, v in found[:4])
+    inner = ", ".join(
+        f"{k} {number(v) if isinstance(v, int | float) and not isinstance(v, bool) else v}"
+        for k, v in found[:4]
+    )
     return f" [{inner}]"
 
 
@@ -384,4 +396,6 @@ def semantic_hash(rule: m.Rule) -> str:
             return {k: strip(v) for k, v in value.items()}
         return value
 
-    return blake2b(msgspec.json.encode({f: strip(getattr(rule, f)) for f in _MEANING}), digest_size=8).hexdigest()
+    return blake2b(
+        msgspec.json.encode({f: strip(getattr(rule, f)) for f in _MEANING}), digest_size=8
+    ).hexdigest()

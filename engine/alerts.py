@@ -105,7 +105,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A published finding; the wire form is this struct as JSON, keys in this order.
 
     ``activity`` is create, update or close; ``id`` stays for life and ``revision`` counts up.
-    ``created_severity`` is the severity of the create: the subject keeps it. ``revisable_until`` is the event time until which late evidence may still change it.
+    ``created_severity`` is the severity of the create: the subject keeps it. ``revisable_until`` is
+    the event time until which late evidence may still change it.
     """
 
     schema: str = SCHEMA
@@ -153,7 +154,7 @@ def encode(alert: Alert) -> bytes:
 
 
 def printable(text: str) -> str:
-    """Untrusted text inside a sentence: control characters, also those that turn text around, become spaces."""
+    """Untrusted text inside a sentence: control characters become spaces, also those that reverse text."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else " " for c in text)

@@ -151,7 +151,8 @@ class Automaton:
                 seen[:] = [kept]  # the latest decides: it lies in every window an earlier one lies in
             else:
                 horizon = kept.time - self._table.window_ms - veto.before_ms
-                seen[:] = [k for k in seen if k.time >= horizon][-(MAX_CHOICES - 1) :] + [kept]
+                recent = [k for k in seen if k.time >= horizon]
+                seen[:] = [*recent[-(MAX_CHOICES - 1) :], kept]
 
     def step(self, kept: Kept) -> list[Match]:
         """The transition itself; :meth:`remember` has been told of all events of this moment."""

@@ -82,7 +82,9 @@ def chains_of(pattern: m.Pattern) -> tuple[Chain, ...]:
     for chain in _pattern(pattern):
         found.append(chain)
         if len(found) > MAX_ALTERNATIVES:
-            raise Unsupported(f"ONE OF with more than {MAX_ALTERNATIVES} combinations of branches", pattern.span)
+            raise Unsupported(
+                f"ONE OF with more than {MAX_ALTERNATIVES} combinations of branches", pattern.span
+            )
     return tuple(found)
 
 

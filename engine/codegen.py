@@ -99,7 +99,9 @@ class Emitter:
             case e.Field():
                 return self._field(node, places)
             case e.Key():
-                return self._guarded(places.keys[node.name]) if node.optional else (places.keys[node.name], [])
+                return (
+                    self._guarded(places.keys[node.name]) if node.optional else (places.keys[node.name], [])
+                )
             case e.Elapsed():
                 assert places.elapsed is not None
                 return places.elapsed, []
@@ -177,7 +179,9 @@ class Emitter:
         if whole and node.operator in "+-*":
             # Whole numbers neither overflow nor become NaN.
             return f"({left} {node.operator} {right})", tests
-        name = {"+": "_add", "-": "_subtract", "*": "_multiply", "/": "_divide", "%": "_remainder"}[node.operator]
+        name = {"+": "_add", "-": "_subtract", "*": "_multiply", "/": "_divide", "%": "_remainder"}[
+            node.operator
+        ]
         value, more = self._guarded(f"{name}({left}, {right})")
         return value, tests + more
 
@@ -253,7 +257,11 @@ class Emitter:
     def _compare(self, node: e.Compare, places: Places) -> str:
         left, left_tests = self.value(node.left, places)
         right, right_tests = self.value(node.right, places)
-        if isinstance(node.right, e.Constant) and node.right.type.name == e.BOOL and node.operator in ("==", "!="):
+        if (
+            isinstance(node.right, e.Constant)
+            and node.right.type.name == e.BOOL
+            and node.operator in ("==", "!=")
+        ):
             positive = bool(node.right.value) == (node.operator == "==")
             return _and([*left_tests, f"{left} is {positive}"])
         return _and([*left_tests, *right_tests, f"{left} {node.operator} {right}"])
@@ -316,5 +324,3 @@ def compile_function(name: str, source: str, names: dict[str, Any]) -> Any:
     scope = names
     exec(compile(source, filename, "exec"), scope)  # the source is ours: rules only give constants
     return scope[name]
-
-

@@ -164,7 +164,9 @@ class EventDecoder:
         members: list[Any] = []
         for kind, event in events.items():
             if kind not in read:
-                members.append(msgspec.defstruct(kind, [], bases=(Idle,), tag_field="kind", tag=kind, kw_only=True))
+                members.append(
+                    msgspec.defstruct(kind, [], bases=(Idle,), tag_field="kind", tag=kind, kw_only=True)
+                )
                 continue
             built = _struct(event, read[kind])
             members.append(built)
@@ -203,7 +205,9 @@ class EventDecoder:
             raise self._bad(error, _encode(wire)) from None
         return self._finish(event, b"")
 
-    def decode_payload(self, payload: bytes, content_type: str | None = None) -> list[Event | BadEvent | None]:
+    def decode_payload(
+        self, payload: bytes, content_type: str | None = None
+    ) -> list[Event | BadEvent | None]:
         """All events of a message: one JSON object, a JSON array, or NDJSON.
 
         ``content_type`` decides where it is given (``application/json``, ``application/x-ndjson``),

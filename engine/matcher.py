@@ -108,7 +108,9 @@ class Matcher:
     def rule_counts(self) -> dict[str, RuleCount]:
         """What each rule has done so far."""
         return {
-            r.plan.rule.name: RuleCount(r.fits, r.starts, r.matches, r.suppressed, r.unkeyed, r.dropped, r.reruns)
+            r.plan.rule.name: RuleCount(
+                r.fits, r.starts, r.matches, r.suppressed, r.unkeyed, r.dropped, r.reruns
+            )
             for r in self._runtimes
         }
 
@@ -168,7 +170,9 @@ class Matcher:
             keys = [f"e.{attribute(key)}" for key in baseline.by]
             # A first or last sighting is no amount of traffic, nor is an interval longer than a bucket.
             needed = ["e.quality != 'first_last'", *tests]
-            needed += [f"{key} is not None" for key, by in zip(keys, baseline.by, strict=True) if by != "device"]
+            needed += [
+                f"{key} is not None" for key, by in zip(keys, baseline.by, strict=True) if by != "device"
+            ]
             if baseline.every_ms is not None:
                 needed.append(f"(e.start is None or time - e.start <= {baseline.every_ms})")
             if not isinstance(baseline.condition, e.Always):

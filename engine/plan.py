@@ -145,7 +145,10 @@ def _plan_rule(
             places = {name: f"p[{i}]" if i < at else None for name, i in positions.items()}
             rows.append(
                 {
-                    "choices": [(bits[id(c.source)], makers.add(c.source, places, loose[number])) for c in step.choices],
+                    "choices": [
+                        (bits[id(c.source)], makers.add(c.source, places, loose[number]))
+                        for c in step.choices
+                    ],
                     "guards": [(bits[id(g)], makers.add(g, places, loose[number])) for g in step.guards],
                 }
             )
@@ -195,7 +198,8 @@ def _plan_rule(
         key_fields=key_fields,
         step_names=tuple(tuple(_step_name(step.choices) for step in chain.steps) for chain in chains),
         step_sources=tuple(
-            tuple(" or ".join(dict.fromkeys(c.source.name for c in step.choices)) for step in chain.steps) for chain in chains
+            tuple(" or ".join(dict.fromkeys(c.source.name for c in step.choices)) for step in chain.steps)
+            for chain in chains
         ),
         positions=tuple(chain.positions() for chain in chains),
         loose=loose,
@@ -227,7 +231,12 @@ def _refuse(rule: m.Rule, sources: list[m.Source], ruleset: m.RuleSet) -> None:
     parts: list[Any] = [member.condition for source in sources for member in source.members]
     parts += [rule.severity, *(value for _, value in rule.alert_fields)]
     parts += [rule.risk] if rule.risk is not None else []
-    parts += [p for t in (rule.alert_title, *(t for _, t in rule.alert_texts)) for p in t.parts if not isinstance(p, str)]
+    parts += [
+        p
+        for t in (rule.alert_title, *(t for _, t in rule.alert_texts))
+        for p in t.parts
+        if not isinstance(p, str)
+    ]
     for part in parts:
         for node in e.walk(part):
             if isinstance(node, e.Function) and node.name == "domain":
@@ -367,7 +376,9 @@ def _start_mask(chains: tuple[Chain, ...], bits: dict[int, int]) -> int:
 def _baselines(rule: m.Rule, sources: list[m.Source]) -> tuple[str, ...]:
     parts: list[Any] = [member.condition for source in sources for member in source.members]
     parts += rule_values(rule)
-    return tuple(dict.fromkeys(x.baseline for p in parts for x in e.walk(p) if isinstance(x, e.BaselineValue)))
+    return tuple(
+        dict.fromkeys(x.baseline for p in parts for x in e.walk(p) if isinstance(x, e.BaselineValue))
+    )
 
 
 def rule_values(rule: m.Rule) -> list[Any]:

@@ -201,7 +201,9 @@ class RuleRuntime:
         )
         out.append(published.alert)
 
-    def _close(self, state: _DeviceState, published: Published, cause: Kept, late: str, out: list[Alert]) -> None:
+    def _close(
+        self, state: _DeviceState, published: Published, cause: Kept, late: str, out: list[Alert]
+    ) -> None:
         published.open = False
         if published.alert is None:
             return
@@ -217,7 +219,8 @@ class RuleRuntime:
         )
         out.append(published.alert)
         for held in sorted(
-            (p for p in state.published if p.suppressed_by is published and p.open), key=lambda p: p.match.last.order
+            (p for p in state.published if p.suppressed_by is published and p.open),
+            key=lambda p: p.match.last.order,
         ):
             # What it had suppressed is judged again: the first is published, the rest fall under it.
             state.published.remove(held)
@@ -253,7 +256,9 @@ class RuleRuntime:
         if cut:
             del history[:cut]
             state.known_from = max(state.known_from, limit)
-        state.published = [p for p in state.published if p.match.last.time >= state.known_from - self._keep_ms]
+        state.published = [
+            p for p in state.published if p.match.last.time >= state.known_from - self._keep_ms
+        ]
         state.automaton.forget(now)
 
 

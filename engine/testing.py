@@ -53,7 +53,9 @@ def run_test(ruleset: RuleSet, test: RuleTest) -> Result:
 
     bound = rebind(ruleset, test.params) if test.params else ruleset
     if test.rule not in bound.rules:
-        return _result(test, FAILED, "with these PARAMs the rule does not load", *(d.message for d in bound.errors[:3]))
+        return _result(
+            test, FAILED, "with these PARAMs the rule does not load", *(d.message for d in bound.errors[:3])
+        )
     alone = msgspec.structs.replace(bound, rules={test.rule: bound.rules[test.rule]})
     matcher = Matcher(alone)
     if matcher.diagnostics:
@@ -105,9 +107,7 @@ def _trace_line(item: TestEvent, found: list[Alert]) -> str:
     return f"{when:>8}  {item.kind.replace('.', ' ')} {{ {fields} }}{said}"
 
 
-def _judge(
-    test: RuleTest, alerts: list[Alert], trace: list[str], starts: int, ruleset: RuleSet
-) -> Result:
+def _judge(test: RuleTest, alerts: list[Alert], trace: list[str], starts: int, ruleset: RuleSet) -> Result:
     """Expectations are met in the order written, and every alert must have been expected."""
     problems: list[str] = []
     waiting = [a for a in alerts if a.activity in ("create", "close")]
@@ -123,7 +123,9 @@ def _judge(
             problems.append(f"{said}: there was none" if not alerts else f"{said}: there was no further one")
             continue
         alert = waiting.pop(index)
-        problems.extend(f"{said}: {p}" for p in _differences(alert, expectation.at_ms, expectation.fields, alerts))
+        problems.extend(
+            f"{said}: {p}" for p in _differences(alert, expectation.at_ms, expectation.fields, alerts)
+        )
     leftover = [a for a in waiting if a.activity == "create"]
     if nothing_expected and leftover:
         problems.append(f"EXPECT NONE: {leftover[0].title!r} was published at {_relative(leftover[0])}")

@@ -75,7 +75,9 @@ class RobustBaseline:
         peer_key: positions of the key's parts that make the coarser key, or None.
     """
 
-    def __init__(self, name: str, every_ms: int | None, warmup: int, peer_key: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, name: str, every_ms: int | None, warmup: int, peer_key: tuple[int, ...] | None
+    ) -> None:
         self.name = name
         self.every_ms = every_ms
         self.warmup = warmup

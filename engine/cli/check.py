@@ -42,8 +42,7 @@ def check(
             print(msgspec.json.encode(record).decode())
     else:
         print_diagnostics(ruleset, found, out)
-        out.print(
-            f"{plural(len(ruleset.texts), 'file')}: {plural(len(ruleset.rules), 'rule')} and "
-            f"{plural(len(ruleset.tests), 'test')} loaded, {plural(errors, 'error')}, {plural(warnings, 'warning')}"
-        )
+        loaded = f"{plural(len(ruleset.rules), 'rule')} and {plural(len(ruleset.tests), 'test')} loaded"
+        findings = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
+        out.print(f"{plural(len(ruleset.texts), 'file')}: {loaded}, {findings}")
     return 1 if errors or (strict and warnings) else 0

@@ -160,27 +160,41 @@ def _show(outcome: Outcome, processor: MatchingProcessor) -> None:
     rules = processor.matcher.rules
     total = outcome.synthetic + outcome.real
     out.print(
-        f"{plural(total, 'event')} through NATS in {outcome.seconds:.1f} s: {outcome.real:,} real (two test devices, "
-        f"Apache-2.0 samples), {outcome.synthetic:,} synthetic; moved to end now"
+        f"{plural(total, 'event')} through NATS in {outcome.seconds:.1f} s: {outcome.real:,} real "
+        f"(two test devices, Apache-2.0 samples), {outcome.synthetic:,} synthetic; moved to end now"
     )
     names = ", ".join(name.replace("_", " ") for name in rules)
     out.print(f"{plural(len(rules), 'rule')}: {names}")
     read = processor.events
-    out.print(f"{read:,} of the events are of kinds that a rule reads, {sum(processor.dead_letters.values())} were bad")
+    bad = sum(processor.dead_letters.values())
+    out.print(f"{read:,} of the events are of kinds that a rule reads, {bad} were bad")
     out.print()
     alerts = latest(outcome.alerts)
-    out.print(Text(f"{plural(len(alerts), 'alert')}, on synthetic devices; the events behind them are made up", "bold"))
+    out.print(
+        Text(
+            f"{plural(len(alerts), 'alert')}, on synthetic devices; the events behind them are made up",
+            "bold",
+        )
+    )
     out.print(alert_table(alerts))
     out.print()
     if alerts:
         out.print(alert_panel(alerts[0]))
         out.print()
-    table = Table(box=None, pad_edge=False, header_style="bold", title="look-alikes, all synthetic", title_justify="left")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title="look-alikes, all synthetic",
+        title_justify="left",
+    )
     for heading in ("device", "what it shows", "why it stays silent"):
         table.add_column(heading, overflow="fold")
     alerted = {alert.device for alert in alerts}
     for lookalike in scenario.LOOKALIKES:
-        why = Text("ALERTED, and must not", "bold red") if lookalike.device in alerted else safe(lookalike.why)
+        why = (
+            Text("ALERTED, and must not", "bold red") if lookalike.device in alerted else safe(lookalike.why)
+        )
         table.add_row(safe(lookalike.device), safe(lookalike.shows), why)
     out.print(table)
     silent = sum(lookalike.device not in alerted for lookalike in scenario.LOOKALIKES)

@@ -59,7 +59,7 @@ def replay(
         raise UsageError("no recordings are given; `-` reads standard input")
     if source is not None and source not in SOURCES:
         raise UsageError(f"there is no source `{source}`; the sources are {', '.join(SOURCES)}")
-    ruleset = load_rules(rules)if set_ is None else load_rules(rules, set_)
+    ruleset = load_rules(rules, set_ or ())
     matcher = Matcher(ruleset)
     print_diagnostics(ruleset, [*ruleset.errors, *matcher.diagnostics], err)
     if not matcher.rules:
@@ -146,6 +146,7 @@ def _summary_lines(tally: Tally, matcher: Matcher, states: dict[str, str]) -> It
             yield safe(f"    {example.origin}: {example.detail}")
     for name, counts in matcher.rule_counts().items():
         if counts.unkeyed:
-            yield safe(f"  {plural(counts.unkeyed, 'event')} unused by {name.replace('_', ' ')}: a key field is missing")
+            unused = plural(counts.unkeyed, "event")
+            yield safe(f"  {unused} unused by {name.replace('_', ' ')}: a key field is missing")
         if counts.dropped:
             yield safe(f"  {plural(counts.dropped, 'event')} dropped at a cap of {name.replace('_', ' ')}")

@@ -28,8 +28,8 @@ def run(
 ) -> int:
     """Run the rules over a NATS JetStream stream and publish alerts, until SIGTERM or Ctrl-C.
 
-    How to log in comes from the environment: NATS_URL, NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD, NATS_CA,
-    NATS_CERT, NATS_KEY.
+    How to log in comes from the environment: NATS_URL, NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD,
+    NATS_CA, NATS_CERT, NATS_KEY.
 
     Parameters
     ----------
@@ -60,7 +60,9 @@ def run(
 
     try:
         skew = duration_ms(max_skew)
-        settings = load_settings(_mapping(servers, embedded, embedded_directory, embedded_port, stream, verify_streams), os.environ)
+        settings = load_settings(
+            _mapping(servers, embedded, embedded_directory, embedded_port, stream, verify_streams), os.environ
+        )
     except (ValueError, SettingsError) as error:
         raise UsageError(str(error)) from None
     level = logging.getLevelNamesMapping().get(log_level.upper())
@@ -81,9 +83,10 @@ def run(
     except ServiceError as error:
         complain(str(error))
         return 2
+    letters = sum(processor.dead_letters.values())
     err.print(
         f"stopped: {plural(report.messages, 'message')}, {plural(processor.events, 'event')}, "
-        f"{plural(processor.alerts, 'alert')}, {plural(sum(processor.dead_letters.values()), 'dead letter')}; "
+        f"{plural(processor.alerts, 'alert')}, {plural(letters, 'dead letter')}; "
         f"acknowledged up to {report.last_sequence_acked}"
     )
     return 0

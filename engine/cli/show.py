@@ -48,7 +48,9 @@ def alert_panel(alert: Alert) -> Panel:
     rows.add_row("reason", safe(alert.reason))
     for step in alert.steps:
         shown = "  ".join(f"{k}={v}" for k, v in step.fields.items())
-        rows.add_row(f"step {step.name}", safe(f"{step.time}  {step.kind}  from {step.source}, event {step.event_id}"))
+        rows.add_row(
+            f"step {step.name}", safe(f"{step.time}  {step.kind}  from {step.source}, event {step.event_id}")
+        )
         rows.add_row("", safe(shown))
     for deviation in alert.deviation:
         rows.add_row(
@@ -65,8 +67,12 @@ def alert_panel(alert: Alert) -> Panel:
     attack = ", ".join(map(str, alert.attack.get("analytics", [])))
     if attack:
         rows.add_row("ATT&CK", safe(f"{attack} {alert.attack.get('strategy', '')}".strip()))
-    rows.add_row("id", safe(f"{alert.id}, revision {alert.revision}, may change until {alert.revisable_until}"))
-    return Panel(Group(rows), title=safe(alert.title), title_align="left", border_style=STYLES.get(alert.severity, ""))
+    rows.add_row(
+        "id", safe(f"{alert.id}, revision {alert.revision}, may change until {alert.revisable_until}")
+    )
+    return Panel(
+        Group(rows), title=safe(alert.title), title_align="left", border_style=STYLES.get(alert.severity, "")
+    )
 
 
 def latest(alerts: Iterable[Alert]) -> list[Alert]:

@@ -56,7 +56,9 @@ class MatchingProcessor:
             if bad is None and index > _MAX_INDEX:
                 bad = BadEvent("too_many_events", f"a message holds at most {_MAX_INDEX + 1:,} events")
             elif bad is None and item.time > latest:  # type: ignore[union-attr,operator]  # an Event, its time an int
-                bad = BadEvent("future_time", f"the event is more than {self._max_skew_ms} ms ahead of its message")
+                bad = BadEvent(
+                    "future_time", f"the event is more than {self._max_skew_ms} ms ahead of its message"
+                )
             if bad is not None:
                 if bad.reason == "unknown_kind":
                     self._unknown(bad)

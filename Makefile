@@ -1,0 +1,38 @@
+# Each target sets up what it needs in .venv and can be run on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench bench-short docs clean
+
+demo: $(STAMP)
+	$(BIN)/thenwire demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/thenwire check rules/ --strict
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+bench-short: $(STAMP)
+	$(BIN)/python -m benchmarks --short
+
+docs: $(STAMP)
+	$(BIN)/pip install -q -e '.[docs]'
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("thenwire needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[server,test,lint]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build benchmarks/results

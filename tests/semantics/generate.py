@@ -1,0 +1,251 @@
+"""Rules and events for the property tests, aimed at edges.
+
+Rules are text, built along the grammar from few kinds, few fields and few values, so that steps,
+guards and keys overlap; bounds are a few milliseconds, and so are the distances between events, so
+that ties, exact bounds and bounds missed by one come up all the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+import dsl
+from dsl import model as m
+
+DECLARATIONS = """
+EVENT alpha { app: string? x: int? }
+EVENT beta { app: string? x: int? y: bool? }
+EVENT gamma { x: int? y: bool? }
+SIGNAL either = alpha [x == 1] OR beta
+SIGNAL loud = beta [x >= 1] OR gamma [NOT x == 2]
+"""
+"""Gamma lacks ``app``: under BY device, app it reaches every run of its device."""
+
+FIELDS = {
+    "alpha": ("app", "x"),
+    "beta": ("app", "x", "y"),
+    "gamma": ("x", "y"),
+    "either": ("app", "x"),
+    "loud": ("x", "y"),
+}
+KEYED = ("alpha", "beta", "either")
+"""Sources whose every member declares ``app``, so that they may begin a rule with that key."""
+
+Events = list[tuple[dict[str, Any], int]]
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A rule set with the one rule ``r``, and events with their positions, in no special order."""
+
+    text: str
+    events: Events
+
+    @property
+    def ruleset(self) -> m.RuleSet:
+        return dsl.load_text(self.text)
+
+    def in_order(self) -> Events:
+        return sorted(self.events, key=lambda pair: (pair[0]["time"], pair[1]))
+
+
+class RuleWriter:
+    """Writes one rule, drawing every choice.
+
+    ``aliases`` are the step names completed so far with the fields that may be read of each.
+    """
+
+    def __init__(self, draw: st.DrawFn, keyed: bool) -> None:
+        self._draw = draw
+        self._keyed = keyed
+        self._names = 0
+        self.aliases: dict[str, tuple[str, ...]] = {}
+        self.plain = draw(st.integers(0, 3)) == 0
+        """A quarter of the rules have no filters and guards: what compiles to the leanest automaton."""
+
+    def _chance(self, of: int) -> bool:
+        """True once in about ``of`` draws; shrinks to False."""
+        return self._draw(st.integers(0, of - 1)) == of - 1
+
+    def _pick(self, *options: str) -> str:
+        return self._draw(st.sampled_from(options))
+
+    def _ms(self, low: int = 1, high: int = 8) -> str:
+        return f"{self._draw(st.integers(low, high))}ms"
+
+    # --- sources and filters
+
+    def source(self, first: bool = False, guard: bool = False) -> tuple[str, tuple[str, ...]]:
+        """An event or signal with or without a filter, and the fields an alias of it may show."""
+        kinds = KEYED if first and self._keyed else tuple(FIELDS)
+        kind = self._pick(*kinds)
+        fields = FIELDS[kind]
+        one_in = 2 if guard else 3
+        if self.plain or not self._chance(one_in):
+            return kind, fields
+        return f"{kind} [{self._filter(kind)}]", fields
+
+    def _filter(self, kind: str) -> str:
+        parts = [self._term(kind) for _ in range(2 if self._chance(5) else 1)]
+        return self._pick(" AND ", " OR ").join(parts)
+
+    def _term(self, kind: str) -> str:
+        # A term that some member of a union can never satisfy is an error, so unions ask about x alone.
+        numbers = ["x"]
+        readable = [(a, f) for a, fields in self.aliases.items() for f in fields]
+        shape = self._draw(st.integers(0, 9))
+        value = self._pick("0", "1", "2")
+        if shape <= 4 and readable:
+            alias, field = self._draw(st.sampled_from(readable))
+            return self._cross(kind, alias, field)
+        if kind in ("alpha", "beta") and shape == 5:
+            return self._pick('app == "p"', 'app != "p"', "app EXISTS", "NOT app LIKE \"p*\"")
+        if kind in ("beta", "gamma") and shape == 6:
+            return self._pick("y", "NOT y", "y MISSING")
+        return self._pick(
+            f"{numbers[0]} == {value}",
+            f"x != {value}",
+            f"NOT x == {value}",
+            f"x >= {value}",
+            "x MISSING",
+            "x EXISTS",
+            "x IN [0, 2]",
+            "x NOT IN [0, 2]",
+            f"x + 1 == {value}",
+            f"2 / x >= {value}",
+        )
+
+    def _cross(self, kind: str, alias: str, field: str) -> str:
+        """A term about the event under test and the event of an earlier step."""
+        own = {"app": "app", "x": "x", "y": "y"}[field]
+        if own not in FIELDS[kind]:
+            return f"{alias}.{field} EXISTS"
+        if field == "x":
+            return self._pick(
+                f"x == {alias}.x",
+                f"x != {alias}.x",
+                f"x > {alias}.x",
+                f"x == {alias}.x + 1",
+                f"agrees(x, {alias}.x)",
+                f"NOT agrees(x, {alias}.x)",
+                f"time - {alias}.time <= {self._ms()}",
+            )
+        return self._pick(f"{own} == {alias}.{field}", f"{own} != {alias}.{field}", f"agrees({own}, {alias}.{field})")
+
+    # --- patterns
+
+    def pattern(self, steps: int, depth: int, first: bool, bounded: bool) -> str:
+        """A chain. ``first``: it begins the rule; ``bounded``: something around it bounds it."""
+        whole = not bounded and steps > 1 and not self._chance(4)
+        gaps = not bounded and not whole
+        parts: list[str] = []
+        for index in range(steps):
+            if index:
+                parts.append(self._gap(gaps))
+            inner_bounded = bounded or whole or index > 0
+            parts.append(self._step(depth, first and index == 0, index > 0, inner_bounded))
+        if whole or (steps > 1 and self._chance(6)):
+            parts.append(f"WITHIN {self._ms(2, 12)}")
+        return " ".join(parts)
+
+    def _gap(self, upper: bool) -> str:
+        low = self._draw(st.integers(1, 3))
+        if upper:
+            return self._pick(f"THEN WITHIN {self._ms()}", f"THEN BETWEEN {low}ms AND {low + 3}ms")
+        shape = self._draw(st.integers(0, 7))
+        if shape == 5:
+            return f"THEN WITHIN {self._ms(1, 5)}"
+        if shape == 6:
+            return f"THEN AFTER {low}ms"
+        if shape == 7:
+            return f"THEN BETWEEN {low}ms AND {low + 3}ms"
+        return "THEN"
+
+    def _step(self, depth: int, first: bool, guardable: bool, bounded: bool) -> str:
+        before = dict(self.aliases)
+        node, fields = self._node(depth, first, bounded)
+        guards = ""
+        if guardable and not self.plain and self._chance(4):
+            after = self.aliases
+            self.aliases = before  # a guard reads what was complete before its step
+            guards = f" WITHOUT {self.source(guard=True)[0]}"
+            self.aliases = after
+        if self.plain or not self._chance(2):
+            return node + guards
+        self._names += 1
+        alias = f"s{self._names}"
+        self.aliases[alias] = fields
+        return f"{node}{guards} AS {alias}"
+
+    def _node(self, depth: int, first: bool, bounded: bool) -> tuple[str, tuple[str, ...]]:
+        shape = self._draw(st.integers(0, 9)) if depth else 0
+        if shape <= 6:
+            return self.source(first)
+        if shape == 7:
+            # Of a group AS names the last event; x is what every kind has.
+            return f"({self.pattern(self._draw(st.integers(1, 2)), depth - 1, first, bounded)})", ("x",)
+        branches: list[str] = []
+        outer = dict(self.aliases)
+        found = dict(outer)
+        for _ in range(self._draw(st.integers(2, 3))):
+            self.aliases = dict(outer)
+            branches.append(self.pattern(self._draw(st.sampled_from([1, 1, 2])), depth - 1, first, bounded))
+            found.update(self.aliases)
+        self.aliases = found
+        return f"ONE OF ({', '.join(branches)})", ("x",)
+
+    def rule(self) -> str:
+        by = "BY device, app " if self._keyed else ""
+        steps = self._draw(st.sampled_from([2, 2, 2, 3, 3, 4]))
+        depth = 2 if self._chance(3) else 0
+        lines = [f"  {by}WHEN {self.pattern(steps, depth, True, False)}"]
+        if not self.plain and self._chance(3):
+            window = f" WITHIN {self._ms(1, 6)} BEFORE" if self._chance(2) else ""
+            lines.append(f"  UNLESS {self.source(guard=True)[0]}{window}")
+        select = self._draw(st.sampled_from(["", "", "SELECT FIRST", "SELECT EACH"]))
+        if select:
+            lines.append(f"  {select}")
+        return "RULE r {\n" + "\n".join(lines) + "\n}"
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> str:
+    """The text of a rule set with one rule, ``r``."""
+    return DECLARATIONS + RuleWriter(draw, draw(st.booleans())).rule() + "\n"
+
+
+@st.composite
+def event_lists(draw: st.DrawFn, most: int = 9) -> Events:
+    """Events in the order of their positions, which need not be that of their times where they tie."""
+    events: Events = []
+    time = 100
+    several_devices = draw(st.integers(0, 4)) == 4
+    intervals = draw(st.integers(0, 4)) == 4
+    for index in range(draw(st.integers(2, most))):
+        time += draw(st.sampled_from([1, 0, 2, 3, 1, 5]))
+        kind = draw(st.sampled_from(["alpha", "beta", "gamma"]))
+        wire: dict[str, Any] = {"kind": kind, "device": "d1", "time": time, "id": f"e{index}"}
+        if several_devices and draw(st.booleans()):
+            wire["device"] = "d2"
+        if intervals and draw(st.booleans()):
+            wire["start"] = time - draw(st.integers(0, 4))
+            wire["quality"] = "interval"
+        values: dict[str, Any] = {
+            "x": draw(st.sampled_from([1, 1, 2, 0, None])),
+            "app": draw(st.sampled_from(["p", "p", "p", "q", None])) if kind != "gamma" else None,
+            "y": draw(st.sampled_from([True, False, None])) if kind != "alpha" else None,
+        }
+        wire |= {name: value for name, value in values.items() if value is not None}
+        events.append((wire, index + 1))
+    return events
+
+
+@st.composite
+def cases(draw: st.DrawFn, most: int = 9) -> Case:
+    """A rule and events. Positions of events that tie are shuffled among all others."""
+    text = draw(rules())
+    events = draw(event_lists(most))
+    places = draw(st.permutations([position for _, position in events]))
+    return Case(text, [(wire, place) for (wire, _), place in zip(events, places, strict=True)])
