@@ -539,8 +539,14 @@ class ExpressionBinder:
         text, scope = name.text, self.scope
         params = set(scope.params) | set(self.tables.params)
         if scope.event is None:
+            if text in scope.steps:
+                return self._error(
+                    "TW202", f"`{text}` is a step", name.span, "one of its fields?", f"write `{text}.field`"
+                )
             known = params | set(scope.keys) | (set(e.SEVERITIES) if scope.severities else set())
-            hint = did_you_mean(text, known, "there is no event here: write `step.field`")
+            hint = self._step_with(text) or did_you_mean(
+                text, known, "there is no event here: write `step.field`"
+            )
             return self._error(
                 "TW204", f"nothing is called `{_spaced(text)}`", name.span, "not declared", hint
             )
@@ -555,6 +561,15 @@ class ExpressionBinder:
                 "TW204", f"no param is called `{_spaced(text)}`", name.span, "not declared", hint
             )
         return self._unknown_field(name, scope.kinds, known)
+
+    def _step_with(self, field: str) -> str:
+        """A hint where a field stands bare and no event is under test: the step that has it."""
+        for step, known in self.scope.steps.items():
+            if any(field_of(self.tables.event_of_kind(kind), field) is not None for kind in known.kinds):
+                return f"write `{step}.last.{field}`" if known.level else f"write `{step}.{field}`"
+        if self._is_field(field):
+            return f"name the step that has it with AS, and write `step.{field}`"
+        return ""
 
     # --- calls
 

@@ -97,11 +97,11 @@ class RuleBinder:
         if report.found:
             # What follows would only repeat these errors.
             return None
-        first_kinds = tuple(dict.fromkeys(m.kind for s in all_sources(pattern) for m in s.members))
+        kinds = tuple(dict.fromkeys(m.kind for s in all_sources(pattern) for m in s.members))
         scope = Scope(
             report.file,
             None,
-            first_kinds,
+            kinds,
             self._patterns.steps,
             frozenset(self._patterns.steps),
             self._params,

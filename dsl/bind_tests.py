@@ -10,6 +10,7 @@ from dsl import nodes as n
 from dsl.bind_rules import plain_map, plain_value
 from dsl.diagnostics import did_you_mean
 from dsl.model import Expectation, Fixture, Rule, RuleTest, TestClock, TestEvent
+from dsl.params import literal_type
 from dsl.quantities import Quantities
 from dsl.scope import ENVELOPE, Report, Tables
 from dsl.types import describe
@@ -51,6 +52,9 @@ def bind_test(node: n.TestNode, tables: Tables, rules: Mapping[str, Rule], repor
                     label = f"no baseline is called `{statement.name.text.replace('_', ' ')}`"
                     report.error("TW209", label, statement.name.span, "unknown", hint)
                     continue
+                for value in statement.key:
+                    if isinstance(value, n.ListValue | n.Map):
+                        report.error("TW307", "a key is made of literals", value.span, "not a literal")
                 key = tuple(plain_value(v) for v in statement.key)
                 wanted = tables.baselines[statement.name.text].by
                 if len(key) not in (len(wanted), len(tables.baselines[statement.name.text].peer or ())):
@@ -67,14 +71,12 @@ def bind_test(node: n.TestNode, tables: Tables, rules: Mapping[str, Rule], repor
                     report.error(
                         "TW203", f"no list is called `{statement.name.text}`", statement.name.span, "", hint
                     )
+                for item in statement.items.items:
+                    if not isinstance(item, n.Scalar) or not isinstance(item.value, str):
+                        report.error("TW307", "a LIST holds strings", item.span, "not a string", "quote it")
                 lists[statement.name.text] = tuple(str(plain_value(i)) for i in statement.items.items)
             case n.GivenParam():
-                known = set(tables.params) | {p.name.text for p in tables.rules[name][0].params}
-                if statement.name.text not in known:
-                    hint = did_you_mean(statement.name.text, known, "")
-                    report.error(
-                        "TW204", f"no param is called `{statement.name.text}`", statement.name.span, "", hint
-                    )
+                _check_param(statement, tables.rules[name][0], tables, report)
                 params[statement.name.text] = plain_value(statement.value)
             case n.At():
                 time = quantities.duration(statement.time)
@@ -104,6 +106,30 @@ def bind_test(node: n.TestNode, tables: Tables, rules: Mapping[str, Rule], repor
         report.file,
         node.span,
     )
+
+
+def _check_param(node: n.GivenParam, rule: n.RuleNode, tables: Tables, report: Report) -> None:
+    """A value given to a PARAM, of the rule or of the rule set, must be one it could have."""
+    name = node.name.text
+    known = set(tables.params) | {p.name.text for p in rule.params}
+    if name not in known:
+        hint = did_you_mean(name, known, "declare it with PARAM")
+        report.error("TW204", f"no param is called `{name}`", node.name.span, "not declared", hint)
+        return
+    if not isinstance(node.value, n.Scalar):
+        report.error("TW304", "a PARAM is one literal", node.value.span, "not a literal")
+        return
+    local = next((p.value for p in rule.params if p.name.text == name), None)
+    given = literal_type(node.value)
+    wanted = literal_type(local) if isinstance(local, n.Scalar) else tables.params[name].type
+    if given != wanted and not (given.name == e.INT and wanted.name == e.FLOAT and given.unit is None):
+        report.error(
+            "TW304",
+            f"the param `{name}` is {describe(wanted)}",
+            node.value.span,
+            f"this is {describe(given)}",
+            "give it a value of its type",
+        )
 
 
 def _event_fields(node: n.At, tables: Tables, report: Report) -> dict[str, Any]:

@@ -21,6 +21,17 @@ PARAMS_FILE = "<params>"
 _RESERVED = frozenset(e.SEVERITIES) | {"elapsed"}
 
 
+def literal_type(literal: n.Scalar) -> Type:
+    """The type a PARAM with this value has."""
+    kinds = {
+        "size": Type(e.INT, "bytes"),
+        "duration": Type(e.DURATION),
+        "string": Type(e.STRING),
+        "bool": Type(e.BOOL),
+    }
+    return kinds.get(literal.kind) or Type(e.FLOAT if isinstance(literal.value, float) else e.INT)
+
+
 def bind_param(node: n.ParamNode, overrides: Overrides, report: Report) -> Param | None:
     """A PARAM with the deployment's value, if it has one of the same type."""
     name = node.name.text
@@ -42,13 +53,7 @@ def bind_param(node: n.ParamNode, overrides: Overrides, report: Report) -> Param
             "lists are declared with LIST",
         )
         return None
-    kinds = {
-        "size": Type(e.INT, "bytes"),
-        "duration": Type(e.DURATION),
-        "string": Type(e.STRING),
-        "bool": Type(e.BOOL),
-    }
-    type_ = kinds.get(node.value.kind) or Type(e.FLOAT if isinstance(node.value.value, float) else e.INT)
+    type_ = literal_type(node.value)
     if name not in overrides:
         return Param(name, node.value.value, type_, node.text, False)
     value = overrides[name]

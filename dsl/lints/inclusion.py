@@ -128,13 +128,17 @@ def _step(wide: Step, narrow: Step) -> bool:
             return fits_all(narrow.node.source, wide.node.source)
         case GroupNode(), GroupNode():
             return _pattern(wide.node.pattern, narrow.node.pattern)
-        case (OneOfNode(), OneOfNode()) | (AllOfNode(), AllOfNode()):
+        case OneOfNode(), OneOfNode():
+            return _patterns(wide.node.branches, narrow.node.branches)
+        case AllOfNode(), AllOfNode():
             return _patterns(wide.node.branches, narrow.node.branches)
         case AnyOfNode(), AnyOfNode():
             same = wide.node.needed == narrow.node.needed
             return same and _patterns(wide.node.branches, narrow.node.branches)
-        case (LevelNode(), LevelNode()) | (AbsenceNode(), AbsenceNode()):
-            # Levels alert on the edge and absences at the deadline: others have other moments.
+        # Levels alert on the edge and absences at the deadline: others have other moments.
+        case LevelNode(), LevelNode():
+            return _same_but_source(wide.node, narrow.node)
+        case AbsenceNode(), AbsenceNode():
             return _same_but_source(wide.node, narrow.node)
         case _:
             return False

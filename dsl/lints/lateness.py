@@ -41,7 +41,7 @@ def _short(rule: Rule, node: AbsenceNode, span: Span, ruleset: RuleSet) -> Itera
             f"this silence is known only {grace} after its end",
             rule.file,
             span,
-            f"{format_duration(node.duration_ms)} is shorter than the GRACE of `{spaced(worst.name)}`, {grace}",
+            f"shorter than the GRACE of `{spaced(worst.name)}`, {grace}",
             "lengthen FOR, or give the event a smaller GRACE if its source is that punctual",
         )
 
@@ -57,5 +57,5 @@ def _late(rule: Rule, source: Source, span: Span, ruleset: RuleSet) -> Iterator[
             rule.file,
             span,
             "that it did not happen is not certain before",
-            "prefer a source that reports sooner, or say in META false_positives that late events close alerts",
+            "prefer a source that reports sooner, or say in META false_positives that alerts may close late",
         )

@@ -133,14 +133,18 @@ class RobustBaseline:
         return row
 
     def _learn(self, row: Row, value: float) -> None:
+        """Learn a closed bucket; the peer learns what its key does not refuse, and refuses by itself."""
         y = log1p(value)
-        if row.peer is not None:
-            self._update(row.peer, y)
+        if self._learned(row, y) and row.peer is not None:
+            self._learned(row.peer, y)
+
+    def _learned(self, row: Row, y: float) -> bool:
+        """Learn y unless it scored too high for it; whether it did."""
         if row.samples >= self.warmup:
             if (y - row.centre) / row.spread > REFUSE_ABOVE:
                 row.high += 1
                 if row.high < SHIFT_AFTER:
-                    return
+                    return False
                 row.shifted = True
                 row.weight = SHIFT_AFTER
             else:
@@ -148,6 +152,7 @@ class RobustBaseline:
                     row.shifted = row.shifted and abs(row.centre - row.slow_centre) > row.slow_spread
                 row.high = 0
         self._update(row, y)
+        return True
 
     def _update(self, row: Row, y: float) -> None:
         row.samples += 1

@@ -5,7 +5,7 @@ File names are not consulted: "conn.log" may be JSON, and an upload has no name.
 
 import msgspec
 
-from engine.sources import app_privacy, ips, ndjson, zeek
+from engine.sources import app_privacy, ips, ndjson, powerlog, zeek
 from engine.sources.lines import CHUNK_BYTES, MAX_LINE_BYTES, Input
 from engine.sources.records import Refused, shown
 
@@ -29,6 +29,7 @@ class Hint(msgspec.Struct):
     conn_state: msgspec.Raw = msgspec.Raw()
     type: msgspec.Raw = msgspec.Raw()
     stream: msgspec.Raw = msgspec.Raw()
+    table: msgspec.Raw = msgspec.Raw()
 
 
 _HINT = msgspec.json.Decoder(Hint)
@@ -80,6 +81,8 @@ def recognise(line: bytes, first: bool) -> str | None:
         return ndjson.SOURCE
     if hint.stream or bytes(hint.type) in (b'"access"', b'"networkActivity"'):
         return app_privacy.SOURCE
+    if bytes(hint.table).startswith(b'"PL'):
+        return powerlog.SOURCE
     if hint.kind:
         return ndjson.SOURCE
     return None

@@ -172,16 +172,22 @@ def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refu
     if not usable and any(isinstance(answer, tuple) for answer in answers):
         yield missing_offset().at(whole)
         return
+    said_something = False
     for answer in answers:
         if isinstance(answer, Refusal):
             yield answer
+            said_something = True
             continue
         origin, found = answer
         try:
             for event in events(found, usable, device):
                 yield Record(event | {"raw_ref": origin}, origin)
+                said_something = True
         except Refused as refused:
             yield refused.at(origin)
+            said_something = True
+    if not said_something:
+        yield Refusal(whole, "unsupported_row", "No row of the power log is of a table that gives events.")
 
 
 def missing_device() -> Refused:

@@ -18,6 +18,10 @@ OLD_PRIVACY = (
     b'{"stream":"com.apple.privacy.accounting.stream.tcc","tccService":"kTCCServiceCamera","kind":"event",'
     b'"accessor":{"identifier":"com.acme"},"timestamp":"2026-04-27T10:53:24Z"}\n'
 )
+POWERLOG = (
+    b'{"table":"PLApplicationAgent_EventForward_Application","timestamp":1635848800.5,"Identifier":"a","State":8}\n'
+    b'{"table":"PLStorageOperator_EventForward_TimeOffset","timestamp":1635848600.25,"system":-411.5}\n'
+)
 IPS = (
     b'{"bug_type":"210","timestamp":"2026-04-27 10:53:24.00 +0000","os_version":"x"}\n'
     b'{"crashReporterKey":"k"}\n'
@@ -27,6 +31,7 @@ SAMPLES = {
     "zeek.conn": ZEEK_TSV,
     "zeek.conn json": ZEEK_JSON,
     "ios.app_privacy": PRIVACY,
+    "ios.powerlog": POWERLOG,
     "ios.app_privacy old": OLD_PRIVACY,
     "ios.ips": IPS,
 }

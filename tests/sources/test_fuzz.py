@@ -28,6 +28,13 @@ GOOD = {
         b'{"type":"networkActivity","bundleID":"com.acme","domain":"a.example","hits":2,'
         b'"firstTimeStamp":"2022-04-27T10:53:24.555-04:00","timeStamp":"2022-04-27T10:59:24.555-04:00"}\n'
     ),
+    "ios.powerlog": (
+        b'{"table":"PLStorageOperator_EventForward_TimeOffset","ID":1,"timestamp":1635848600.25,"system":-411.5}\n'
+        b'{"table":"PLProcessNetworkAgent_EventInterval_UsageDiff","ID":7,"timestamp":1635848700.5,'
+        b'"timestampEnd":1635848760.5,"BundleName":"com.acme","ProcessName":"acme","WifiOut":10,"WifiIn":20}\n'
+        b'{"table":"PLApplicationAgent_EventForward_Application","ID":9,"timestamp":1635848800.5,'
+        b'"Identifier":"com.acme","State":8}\n'
+    ),
     "ios.ips": (
         b'{"bug_type":"309","timestamp":"2022-01-06 15:09:22.00 +0200","incident_id":"I1"}\n'
         b'{"captureTime":"2022-01-06 15:09:22.6192 +0200","crashReporterKey":"k","procName":"p",'

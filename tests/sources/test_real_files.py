@@ -46,7 +46,6 @@ def test_connection_logs(
         ("suricata/slips_test6_malicious_eve.json.gz", "unknown_format", 1),
         ("ios/tcc/mvt_ios_TCC.db", "unknown_format", 1),
         ("ios/netusage/plaso_ios_netusage.sqlite", "unknown_format", 1),
-        ("ios/powerlog/powerlog_part1_before_2021-11-02T1200.ndjson", "unknown_format", 1),
         ("ios/lifecycle/plaso_ios_mobileinstallation_sysdiag.log", "unknown_format", 1),
         ("android/tombstone_00.txt", "unknown_format", 1),
     ],

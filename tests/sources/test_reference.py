@@ -5,14 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from engine.sources import REASONS, SOURCES, app_privacy, exit_class, ips, zeek
+from engine.sources import REASONS, SOURCES, app_privacy, exit_class, ips, powerlog, zeek
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "sources.md"
 WORDS = set(re.findall(r"[\w.]+", " ".join(re.findall(r"`([^`]+)`", PAGE.read_text()))))
 
 
 @pytest.mark.parametrize(
-    "table", [zeek.MAPPING, app_privacy.ACCESS_MAPPING, app_privacy.NETWORK_MAPPING, ips.MAPPING]
+    "table",
+    [
+        zeek.MAPPING,
+        app_privacy.ACCESS_MAPPING,
+        app_privacy.NETWORK_MAPPING,
+        ips.MAPPING,
+        powerlog.USAGE_MAPPING,
+        powerlog.STATE_MAPPING,
+    ],
 )
 def test_every_mapped_field_is_on_the_page(table: dict[str, str]) -> None:
     names = {name for entry in table.items() for text in entry for name in re.findall(r"[\w.]+", text)}

@@ -1,0 +1,186 @@
+"""The stream of the work `mobile`: what a fleet of phones sends, in the kinds of the mobile pack.
+
+Two thirds are flows, most of them as usual for their app; the rest are lookups, handshakes, changes of apps and
+devices, ends of processes, posture and heartbeats. Planted among them: chains of AN1756 and their look-alikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp
+
+from benchmarks.generate.draw import Shares, Timeline, Zipf, seeded
+
+DEVICES = 10_000
+APPS = 20
+WINDOW_MS = 600_000
+SPIKE_BYTES = 900_000_000
+"""Above what any app sends in five minutes on the busiest device."""
+
+_PLANTED = 0.002
+_SHARES = [
+    ("flow", 0.668), ("dns", 0.13), ("tls", 0.09), ("state", 0.03), ("lifecycle", 0.03), ("access", 0.025),
+    ("exit", 0.01), ("posture", 0.006), ("config", 0.002), ("health", 0.009),
+]  # fmt: skip
+_STORIES = [
+    ("crash", 0.3), ("posture", 0.1), ("watchdog", 0.1), ("wrong_app", 0.1), ("too_late", 0.1), ("updated", 0.1),
+    ("system_updated", 0.05), ("vpn", 0.1), ("crash_first", 0.05),
+]  # fmt: skip
+_EXITS = [
+    ("watchdog", 0.35), ("resource", 0.35), ("user_reset", 0.1), ("abort", 0.1), ("bad_instruction", 0.05),
+    ("memory_violation", 0.04), ("codesign", 0.01),
+]  # fmt: skip
+_ITEMS = [("lock", 0.5), ("screen", 0.25), ("network", 0.19), ("power", 0.05), ("vpn", 0.01)]
+_PHASES = [("foreground", 0.45), ("background", 0.45), ("start", 0.05), ("stop", 0.04), ("update", 0.01)]
+
+
+def lines(count: int, seed: int = 1, devices: int = DEVICES) -> Iterator[bytes]:
+    """``count`` events as lines of JSON without the line feed, in order of their unique times."""
+    made = 0
+    stream = _Stream(seed, devices)
+    while True:
+        for line in stream.advance():
+            if made == count:
+                return
+            made += 1
+            yield line
+
+
+class _Stream:
+    def __init__(self, seed: int, devices: int) -> None:
+        random = self.random = seeded(seed, "mobile").random
+        self.timeline = Timeline(random)
+        self.device = Zipf(random, devices, 0.8)
+        self.app = Zipf(random, APPS, 0.5)
+        self.kind = Shares(random, _SHARES)
+        self.story = Shares(random, _STORIES)
+        self.exit_class = Shares(random, _EXITS)
+        self.item = Shares(random, _ITEMS)
+        self.phase = Shares(random, _PHASES)
+
+    def advance(self) -> Iterator[bytes]:
+        """The next event, after those planned before it."""
+        yield from self.timeline.advance()
+        now, device, app = self.timeline.now, f"phone-{self.device():06}", self.app()
+        if self.random() < _PLANTED:
+            yield self._planted(self.story(), now, device, app)
+        else:
+            yield self.one(self.kind(), now, device, app)
+
+    # --- planted
+
+    def _planted(self, story: str, now: int, device: str, app: int) -> bytes:
+        """The first event of a story; the others are planned."""
+        soon = now + 1_000 + int(self.random() * (WINDOW_MS - 2_000))
+        if story == "crash_first":
+            self.timeline.plan(soon, lambda time: spike(time, device, app))
+            return crash(now, device, app)
+        before = {"updated": "update", "system_updated": "os_version", "vpn": "vpn"}.get(story)
+        if before is not None:
+            after = soon + 1_000 + int(self.random() * (WINDOW_MS - 2_000))
+            self.timeline.plan(soon, lambda time: spike(time, device, app))
+            self.timeline.plan(after, lambda time: crash(time, device, app))
+            if before == "update":
+                return self._lifecycle(now, device, app, before)
+            return self._config(now, device, app, before) if before == "os_version" else self._state(now, device, before)
+        if story == "posture":
+            self.timeline.plan(soon, lambda time: self._posture(time, device, True))
+        elif story == "watchdog":
+            self.timeline.plan(soon, lambda time: crash(time, device, app, "watchdog"))
+        elif story == "too_late":
+            self.timeline.plan(soon + WINDOW_MS, lambda time: crash(time, device, app))
+        else:
+            other = (app + 1) % APPS if story == "wrong_app" else app
+            self.timeline.plan(soon, lambda time: crash(time, device, other))
+        return spike(now, device, app)
+
+    # --- single events
+
+    def one(self, kind: str, time: int, device: str, app: int) -> bytes:
+        """An event of everyday life."""
+        match kind:
+            case "flow":
+                return self._flow(time, device, app)
+            case "exit":
+                return crash(time, device, app, self.exit_class())
+            case "lifecycle":
+                return self._lifecycle(time, device, app, self.phase())
+            case "state":
+                return self._state(time, device, self.item())
+            case "posture":
+                return self._posture(time, device, self.random() < 0.002)
+            case "config":
+                return self._config(time, device, app, "os_version" if self.random() < 0.05 else "profile")
+            case _:
+                return self._unread(kind, time, device, app)
+
+    def _flow(self, time: int, device: str, app: int) -> bytes:
+        # The sum of four uniform draws is near enough to a normal spread.
+        spread = self.random() + self.random() + self.random() + self.random() - 2.0
+        sent = int(exp(7.5 + 0.2 * app + 0.9 * spread))
+        if self.random() < 0.02:
+            # A sensor outside of the device knows no app.
+            return flow(time, device, app, sent).replace(f'"app":"com.example.app{app:02}",'.encode(), b"")
+        return flow(time, device, app, sent)
+
+    def _lifecycle(self, time: int, device: str, app: int, phase: str) -> bytes:
+        return (
+            _head("app.lifecycle", time, device)
+            + f'"app":"com.example.app{app:02}","phase":"{phase}","app_version":"7.{app}.2","from_version":"7.{app}.1",'
+            '"actor":"user","managed":false}'
+        ).encode()
+
+    def _state(self, time: int, device: str, item: str) -> bytes:
+        on = "true" if self.random() < 0.5 else "false"
+        return (_head("device.state", time, device) + f'"item":"{item}","locked":{on},"vpn":{on},"network":"wifi"}}').encode()
+
+    def _posture(self, time: int, device: str, compromised: bool) -> bytes:
+        said = "true" if compromised else "false"
+        return (
+            _head("device.posture", time, device)
+            + f'"compromised":{said},"compliant":true,"risk":"low","item":"passcode","os":"ios","os_version":"18.6.1",'
+            '"model":"phone","managed":true}'
+        ).encode()
+
+    def _config(self, time: int, device: str, app: int, item: str) -> bytes:
+        return (_head("device.config", time, device) + f'"item":"{item}","from":"{app}","to":"{app + 1}","actor":"user"}}').encode()
+
+    def _unread(self, kind: str, time: int, device: str, app: int) -> bytes:
+        """A kind that no rule of the pack reads today."""
+        name = f'"app":"com.example.app{app:02}",'
+        host = f'"host":"edge-{int(self.random() * 900):03}.example","domain":"edge.example",'
+        rest = {
+            "dns": name + host + '"query_type":"A","response_code":"NOERROR","action":"allowed","answers":["198.51.100.7"]}',
+            "tls": name + host + '"ip":"198.51.100.7","port":443,"version":"TLSv13","established":true,"validation":"ok"}',
+            "access": name + '"resource":"location","phase":"begin","access_id":"0","locked":false,"user_active_s":3}',
+            "health": '"sensor":"agent","status":"ok","dropped":0}',
+        }[kind]
+        wire = {"dns": "net.dns", "tls": "net.tls", "access": "app.access", "health": "sensor.health"}[kind]
+        return (_head(wire, time, device) + rest).encode()
+
+
+def _head(kind: str, time: int, device: str) -> str:
+    return f'{{"kind":"{kind}","device":"{device}","time":{time},"id":"{time}","source":"bench","quality":"exact",'
+
+
+def flow(time: int, device: str, app: int, sent: int) -> bytes:
+    """A connection of an app that sent so many bytes."""
+    return (
+        _head("net.flow", time, device)
+        + f'"app":"com.example.app{app:02}","host":"app{app:02}.example","ip":"198.51.100.{time % 256}","port":443,'
+        f'"service":"ssl","bytes_out":{sent},"bytes_in":{time % 90_000},"internal":false}}'
+    ).encode()
+
+
+def spike(time: int, device: str, app: int) -> bytes:
+    """A connection that sends far more than ever."""
+    return flow(time, device, app, SPIKE_BYTES)
+
+
+def crash(time: int, device: str, app: int, why: str = "memory_violation") -> bytes:
+    """The end of an app."""
+    return (
+        _head("app.exit", time, device)
+        + f'"app":"com.example.app{app:02}","process":"App{app:02}","class":"{why}","signal":"SIGSEGV",'
+        f'"exception":"EXC_BAD_ACCESS","app_version":"7.{app}.1","os_version":"18.6.1"}}'
+    ).encode()
