@@ -149,7 +149,9 @@ class ExpressionBinder:
         problem = comparable(left, right, node.operator)
         if problem is not None:
             text, hint = problem
-            if not text:
+            if not text and self._macros:  # both sides would be quoted as the call of the DEFINE
+                text = f"{describe(left.type)} and {describe(right.type)} do not compare"
+            elif not text:
                 text = (
                     f"`{self._quote(node.left.span)}` is {describe(left.type)}, "
                     f"`{self._quote(node.right.span)}` is {describe(right.type)}"
@@ -677,7 +679,7 @@ class ExpressionBinder:
                 f"`{_spaced(name.text)}` is a baseline over {baseline.kind.replace('.', ' ')}",
                 node.span,
                 f"not over {self.scope.event.kind.replace('.', ' ')}",
-                "name the step: `deviation(step, baseline)`",
+                f"name the step: `{node.function.text}(step, baseline)`",
             )
         kinds = {*self.scope.kinds, *(k for s in self.scope.steps.values() for k in s.kinds)}
         if step is None and self.scope.event is None and baseline.kind not in kinds:

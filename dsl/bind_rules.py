@@ -269,6 +269,14 @@ class RuleBinder:
             span = n.Span(begin, begin + len(match[0])) if literal else text.span
             parts.append(self._placeholder(match[1].strip(), span, scope))
         parts.append(source[at:])
+        if any(brace in _TEMPLATE.sub("", source) for brace in "{}"):
+            self._report.error(
+                "TW308",
+                "a brace has no partner",
+                text.span,
+                "cannot be filled",
+                "a value stands in `{` and `}`; a brace itself is written `{{` or `}}`",
+            )
         joined: list[str | Value] = []
         for part in parts:
             if isinstance(part, str) and joined and isinstance(joined[-1], str):

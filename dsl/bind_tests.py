@@ -149,13 +149,12 @@ def _event_fields(node: n.At, tables: Tables, report: Report) -> dict[str, Any]:
             report.error("TW201", f"no event is called `{name}`", node.event.span, "not declared", hint)
         return {}
     found: dict[str, Any] = {}
+    name, errors = node.event.text.replace("_", " "), len(report.found)
     for entry in node.fields.entries:
         field = event.fields.get(entry.key) or ENVELOPE.get(entry.key)
         if field is None or entry.key in _RESERVED:
             hint = did_you_mean(entry.key, event.fields, "fields: " + ", ".join(event.fields))
-            report.error(
-                "TW202", f"{node.event.text} has no field `{entry.key}`", entry.key_span, "not declared", hint
-            )
+            report.error("TW202", f"{name} has no field `{entry.key}`", entry.key_span, "not declared", hint)
             continue
         value = plain_value(entry.value)
         fits = _PYTHON[field.type.name]
@@ -178,7 +177,7 @@ def _event_fields(node: n.At, tables: Tables, report: Report) -> dict[str, Any]:
             )
         found[field.wire] = value
     missing = [f.name for f in event.fields.values() if not f.optional and f.wire not in found]
-    if missing:
+    if missing and len(report.found) == errors:  # a misspelt field would be reported twice
         report.error(
             "TW202",
             f"`{missing[0]}` may not be missing",

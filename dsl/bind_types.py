@@ -51,13 +51,11 @@ def _field(node: n.FieldNode, report: Report) -> FieldType:
     name = node.name.text
     if node.type not in FIELD_TYPES or (node.is_list and node.type != e.STRING):
         wanted = "LIST OF string" if node.is_list else ", ".join(FIELD_TYPES)
-        report.error(
-            "TW301",
-            f"`{node.type}` is no field type",
-            node.type_span,
-            "unknown type",
-            did_you_mean(node.type, FIELD_TYPES, f"types: {wanted}"),
+        hint = (
+            f"types: {wanted}" if node.is_list else did_you_mean(node.type, FIELD_TYPES, f"types: {wanted}")
         )
+        message = f"`{'LIST OF ' if node.is_list else ''}{node.type}` is no field type"
+        report.error("TW301", message, node.type_span, "unknown type", hint)
     if node.unit is not None and node.type not in (e.INT, e.FLOAT):
         report.error(
             "TW301", "only numbers have a unit", node.span, f"`{name}` is {node.type}", "leave UNIT out"

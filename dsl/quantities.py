@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsl import nodes as n
-from dsl.diagnostics import did_you_mean
+from dsl.diagnostics import nearest
 from dsl.expressions import DURATION, INT
 from dsl.model import Param
 from dsl.scope import Report, Tables
@@ -33,8 +33,8 @@ class Quantities:
             )
             return None
         known = set(self._params) | set(self._tables.params)
-        near = did_you_mean(name, known, "")
-        if not near:
+        near = nearest(name, known)
+        if near is None:
             self._report.error(
                 "TW108",
                 f"`{name}` is not a duration or a number",
@@ -43,7 +43,13 @@ class Quantities:
                 "durations look like 30s, 10m, 1h30m; or declare a PARAM",
             )
         else:
-            self._report.error("TW204", f"no param is called `{name}`", quantity.span, "not declared", near)
+            self._report.error(
+                "TW204",
+                f"no param is called `{name}`",
+                quantity.span,
+                "not declared",
+                f"did you mean `{near}`?",
+            )
         return None
 
     def duration(self, quantity: n.Quantity) -> int:

@@ -140,7 +140,7 @@ def _known_slip(
             f"WITHIN closes the pattern; for that gap write `a THEN WITHIN {duration} b`",
         )
     if (no := _open_no(tokens, at)) is not None and "FOR" in accepts:
-        subject = " ".join(t.value for t in tokens[no + 1 : at] if t.type == "WORD") or "a"
+        subject = " ".join(_words_from(tokens, no + 1)) or "a"
         return Diagnostic(
             "TW109",
             "NO needs a duration",

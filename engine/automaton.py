@@ -15,8 +15,8 @@ in the place bounds measure from): whatever completes the one completes the othe
 preferred. One choice a step and key remains, a few where intervals overlap.
 
 *runs* forgets only what is equal for all that is still to come: two choices of the same run that
-agree on every event that later filters, guards and bounds read. The earlier stays, because the
-evidence is the earliest choice. It is capped.
+agree on every event that later filters, guards, vetoes and bounds read. The earlier stays, because
+the evidence is the earliest choice: the one whose first differing step came earlier. It is capped.
 
 Order of work for one event: guards void, then steps complete from the last to the first (one event
 serves one step of a chain), then it may start a run. An event that is both a guard and a step is a
@@ -60,14 +60,15 @@ class StepTable(msgspec.Struct, frozen=True):
 
 
 class VetoTable(msgspec.Struct, frozen=True):
-    """UNLESS: its bit, milliseconds before the first event, the test, and the key projections.
+    """UNLESS: its bit, milliseconds before the first event, the tests, and the key projections.
 
+    ``tests``: for each chain the test that reads its steps; empty where the veto reads none.
     ``projections``: for each way its event types declare the rule's keys, which of them they have.
     """
 
     bit: int
     before_ms: int
-    test: CrossTest | None
+    tests: tuple[CrossTest, ...]
     projections: tuple[tuple[bool, ...], ...]
 
 
@@ -82,6 +83,8 @@ class RuleTable(msgspec.Struct, frozen=True):
     """No match lasts longer: a choice older than this can be dropped."""
     start_mask: int
     """Bits of the sources that may start a run."""
+    ranks: tuple[tuple[int, ...], ...]
+    """For each chain, what makes one choice earlier than another (``chains.Chain.rank``)."""
 
     @property
     def horizon_ms(self) -> int:
@@ -147,7 +150,7 @@ class Automaton:
             if not kept.mask & veto.bit:
                 continue
             seen = self._vetoes[index].setdefault(kept.key, [])
-            if veto.test is None:
+            if not veto.tests:
                 seen[:] = [kept]  # the latest decides: it lies in every window an earlier one lies in
             else:
                 horizon = kept.time - self._table.window_ms - veto.before_ms
@@ -206,7 +209,7 @@ class Automaton:
                         if index == last:
                             complete.append((number, moved))
                         else:
-                            self._wait(state, levels[index + 1], chain[index + 1], moved)
+                            self._wait(state, number, levels[index + 1], chain[index + 1], moved)
         if not complete:
             return []
         return self._complete(key, state, complete)
@@ -224,18 +227,36 @@ class Automaton:
                 return False
         return any(kept.mask & bit and (test is None or test(kept, events)) for bit, test in step.choices)
 
-    def _wait(self, state: _KeyState, waiting: list[Events], step: StepTable, moved: Events) -> None:
+    def _wait(
+        self, state: _KeyState, chain: int, waiting: list[Events], step: StepTable, moved: Events
+    ) -> None:
         """Add a choice unless it is beaten, and forget those it beats."""
+        recipe = self._table.ranks[chain]
         if self._table.latest_only:
-            if not any(_beats(other, moved) for other in waiting):
-                waiting[:] = [other for other in waiting if not _beats(moved, other)]
+            if not any(_beats(other, moved, recipe) for other in waiting):
+                waiting[:] = [other for other in waiting if not _beats(moved, other, recipe)]
                 waiting.append(moved)
             return
         relevant = step.relevant
-        start, begin = moved[0], _begin(moved)
+        start, begin, rank = moved[0], _begin(moved), _rank(moved, recipe)
+        beaten = False
         for other in waiting:
-            if other[0] is start and all(other[i] is moved[i] for i in relevant) and _begin(other) >= begin:
-                return  # as good for all that is to come, and earlier evidence
+            if other[0] is start and all(other[i] is moved[i] for i in relevant):
+                # As good for all that is to come: the earlier evidence stays.
+                if _rank(other, recipe) <= rank:
+                    if _begin(other) >= begin:
+                        return
+                elif begin >= _begin(other):
+                    beaten = True
+        if beaten:
+            waiting[:] = [
+                other
+                for other in waiting
+                if other[0] is not start
+                or any(other[i] is not moved[i] for i in relevant)
+                or _rank(other, recipe) <= rank
+                or _begin(other) > begin
+            ]
         waiting.append(moved)
         if len(waiting) > MAX_CHOICES:
             pick = max if self._table.select == "first" else min
@@ -246,15 +267,16 @@ class Automaton:
 
     def _complete(self, key: Key, state: _KeyState, complete: list[tuple[int, Events]]) -> list[Match]:
         """Veto, select, use up."""
-        alive = [(number, events) for number, events in complete if not self._vetoed(key, events)]
+        alive = [(number, events) for number, events in complete if not self._vetoed(key, number, events)]
         if not alive:
             return []
-        # For each run its branch is the one listed first, its evidence the earliest choice.
+        # For each run its evidence is the earliest choice.
+        ranks = self._table.ranks
         runs: dict[tuple[int, int], tuple[int, Events]] = {}
         for number, events in alive:
             start = events[0].order
             best = runs.get(start)
-            if best is None or (number, _orders(events)) < (best[0], _orders(best[1])):
+            if best is None or _rank(events, ranks[number]) < _rank(best[1], ranks[best[0]]):
                 runs[start] = (number, events)
         starts = sorted(runs)
         table = self._table
@@ -274,7 +296,7 @@ class Automaton:
         capped = state.dropped_until >= last.time
         return [Match(key, runs[start][0], runs[start][1], capped) for start in chosen]
 
-    def _vetoed(self, key: Key, events: Events) -> bool:
+    def _vetoed(self, key: Key, chain: int, events: Events) -> bool:
         for index, veto in enumerate(self._table.vetoes):
             seen = self._vetoes[index]
             if not seen:
@@ -284,7 +306,9 @@ class Automaton:
             for projection in veto.projections:
                 projected = tuple(part if has else None for part, has in zip(key, projection, strict=True))
                 for guard in seen.get(projected, ()):
-                    if since <= guard.time <= until and (veto.test is None or veto.test(guard, events)):
+                    if since <= guard.time <= until and (
+                        not veto.tests or veto.tests[chain](guard, events)
+                    ):
                         return True
         return False
 
@@ -316,13 +340,23 @@ def _began_no_later(one: Events, other: Events) -> bool:
     return one[0].order <= other[0].order and one[0].begin <= other[0].begin
 
 
-def _beats(one: Events, other: Events) -> bool:
+def _beats(one: Events, other: Events, recipe: tuple[int, ...]) -> bool:
     """Whether ``one`` completes wherever ``other`` does and is preferred there (*latest* only).
 
-    Of the same run the one that came first is the earlier evidence, so it beats its equals.
+    Of the same run the earlier evidence is preferred.
     """
-    return _began_no_later(other, one) and _begin(one) >= _begin(other)
+    if not _began_no_later(other, one) or _begin(one) < _begin(other):
+        return False
+    return one[0] is not other[0] or _rank(one, recipe) <= _rank(other, recipe)
 
 
 def _orders(events: Events) -> tuple[tuple[int, int], ...]:
     return tuple(kept.order for kept in events)
+
+
+def _rank(events: Events, recipe: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Which choice is earlier: the smaller. Of a choice that still waits only its own events count;
+    what is to come is the same for those it is compared with.
+    """
+    done = len(events)
+    return tuple(events[i].order if i >= 0 else (-1 - i, 0) for i in recipe if i < done)

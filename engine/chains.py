@@ -57,10 +57,16 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """Steps in order and the bounds between them. Names that a chain does not take are missing."""
+    """Steps in order and the bounds between them. Names that a chain does not take are missing.
+
+    ``rank`` says which of two choices is the earlier one: what to compare, in this order. A number
+    from 0 is the place of an event in the order; a negative one, ``-1 - n``, that branch n was taken.
+    A branch counts by the event that completes it, then by its place in ONE OF, then by its events.
+    """
 
     steps: tuple[ChainStep, ...]
     bounds: tuple[Bound, ...]
+    rank: tuple[int, ...]
 
     def positions(self) -> dict[str, int]:
         """Step name to its index on this chain; choices of one step share their names."""
@@ -100,7 +106,7 @@ def _pattern(pattern: m.Pattern) -> Iterator[Chain]:
             bounds = chain.bounds
             if pattern.within_ms is not None and len(chain.steps) > 1:
                 bounds = (*bounds, Bound(0, len(chain.steps) - 1, None, pattern.within_ms))
-            yield Chain(chain.steps, bounds)
+            yield Chain(chain.steps, bounds, chain.rank)
             return
         step = pattern.steps[index]
         for part in _step(step):
@@ -111,9 +117,10 @@ def _pattern(pattern: m.Pattern) -> Iterator[Chain]:
                     bounds = (*bounds, Bound(before - 1, before, step.after_ms, None))
                 if step.within_ms is not None:
                     bounds = (*bounds, Bound(before - 1, before + len(part.steps) - 1, None, step.within_ms))
-            yield from extend(Chain((*chain.steps, *part.steps), bounds), index + 1)
+            rank = (*chain.rank, *(i + before if i >= 0 else i for i in part.rank))
+            yield from extend(Chain((*chain.steps, *part.steps), bounds, rank), index + 1)
 
-    yield from extend(Chain((), ()), 0)
+    yield from extend(Chain((), (), ()), 0)
 
 
 def _step(step: m.Step) -> Iterator[Chain]:
@@ -126,7 +133,7 @@ def _step(step: m.Step) -> Iterator[Chain]:
     match step.node:
         case m.EventNode():
             names = (step.name,) if step.name else ()
-            yield Chain((ChainStep((Choice(step.node.source, names),), tuple(guards)),), ())
+            yield Chain((ChainStep((Choice(step.node.source, names),), tuple(guards)),), (), (0,))
         case m.GroupNode():
             for chain in _pattern(step.node.pattern):
                 yield _named(_guarded(chain, guards, step), step.name)
@@ -140,11 +147,13 @@ def _step(step: m.Step) -> Iterator[Chain]:
                 choices = tuple(c for line in parts for c in line[0].steps[0].choices)
                 if step.name:
                     choices = tuple(Choice(c.source, (*c.names, step.name)) for c in choices)
-                yield Chain((ChainStep(choices, tuple(guards)),), ())
+                yield Chain((ChainStep(choices, tuple(guards)),), (), (0,))
             else:
-                for line in parts:
+                for branch, line in enumerate(parts):
                     for chain in line:
-                        yield _named(_guarded(chain, guards, step), step.name)
+                        rank = (len(chain.steps) - 1, -1 - branch, *chain.rank)
+                        ranked = Chain(chain.steps, chain.bounds, rank)
+                        yield _named(_guarded(ranked, guards, step), step.name)
         case m.AbsenceNode():
             raise Unsupported("absence (NO .. FOR)", step.span)
         case m.AllOfNode():
@@ -161,11 +170,12 @@ def _named(chain: Chain, name: str | None) -> Chain:
         return chain
     last = chain.steps[-1]
     choices = tuple(Choice(c.source, (*c.names, name)) for c in last.choices)
-    return Chain((*chain.steps[:-1], ChainStep(choices, last.guards)), chain.bounds)
+    return Chain((*chain.steps[:-1], ChainStep(choices, last.guards)), chain.bounds, chain.rank)
 
 
 def _guarded(chain: Chain, guards: list[m.Source], step: m.Step) -> Chain:
     """WITHOUT on a group or branch of several events covers all its gaps, up to its last event."""
     if not guards:
         return chain
-    return Chain(tuple(ChainStep(s.choices, (*s.guards, *guards)) for s in chain.steps), chain.bounds)
+    steps = tuple(ChainStep(s.choices, (*s.guards, *guards)) for s in chain.steps)
+    return Chain(steps, chain.bounds, chain.rank)

@@ -138,11 +138,14 @@ def _plan_rule(
     emitter = Emitter(lists)
     makers = _CrossTests(emitter)
     steps: list[list[dict[str, Any]]] = []
+    # A name that only another chain gives is missing on this one.
+    names = [name for chain in chains for name in chain.positions()]
     for number, chain in enumerate(chains):
         positions = chain.positions()
         rows: list[dict[str, Any]] = []
         for at, step in enumerate(chain.steps):
-            places = {name: f"p[{i}]" if i < at else None for name, i in positions.items()}
+            places: dict[str, str | None] = dict.fromkeys(names)
+            places.update((name, f"p[{i}]") for name, i in positions.items() if i < at)
             rows.append(
                 {
                     "choices": [
@@ -153,13 +156,15 @@ def _plan_rule(
                 }
             )
         steps.append(rows)
-    veto_rows: list[tuple[int, int, str | None]] = []
+    veto_rows: list[list[str | None]] = []
     for veto in rule.unless:
         # A veto is judged when the match is complete, on whichever chain completed it.
-        if len(chains) > 1 and _crosses(veto.source):
-            raise _Refused("UNLESS reading a step, with a branch of several events in ONE OF,", veto.span)
-        places = {name: f"p[{i}]" for name, i in chains[0].positions().items()}
-        veto_rows.append((bits[id(veto.source)], veto.before_ms, makers.add(veto.source, places, loose[0])))
+        of_chains: list[str | None] = []
+        for number, chain in enumerate(chains):
+            places = dict.fromkeys(names)
+            places.update((name, f"p[{i}]") for name, i in chain.positions().items())
+            of_chains.append(makers.add(veto.source, places, loose[number]))
+        veto_rows.append(of_chains)
     tests = makers.compile(rule.name)
     chain_tables = tuple(
         tuple(
@@ -167,7 +172,7 @@ def _plan_rule(
                 choices=tuple((bit, tests.get(name)) for bit, name in row["choices"]),
                 guards=tuple((bit, tests.get(name)) for bit, name in row["guards"]),
                 bounds=tuple((b.first, b.lower, b.upper) for b in chain.bounds if b.last == at),
-                relevant=_relevant(chain, at),
+                relevant=_relevant(chain, at, rule.unless),
             )
             for at, row in enumerate(rows)
         )
@@ -176,9 +181,15 @@ def _plan_rule(
     table = RuleTable(
         chains=chain_tables,
         vetoes=tuple(
-            VetoTable(bit, before, tests.get(name), _projections(veto.source, key_fields, ruleset))
-            for (bit, before, name), veto in zip(veto_rows, rule.unless, strict=True)
+            VetoTable(
+                bits[id(veto.source)],
+                veto.before_ms,
+                tuple(tests[name] for name in of_chains if name is not None),
+                _projections(veto.source, key_fields, ruleset),
+            )
+            for of_chains, veto in zip(veto_rows, rule.unless, strict=True)
         ),
+        ranks=tuple(chain.rank for chain in chains),
         latest_only=_latest_only(rule, chains, tests),
         select=rule.select,
         window_ms=max(_window(chain) for chain in chains),
@@ -314,15 +325,16 @@ def _step_name(choices: tuple[Choice, ...]) -> str:
     return names[-1] if names else choices[0].source.name
 
 
-def _relevant(chain: Chain, at: int) -> tuple[int, ...]:
-    """Completed steps that filters, guards and bounds from step ``at`` on still read."""
+def _relevant(chain: Chain, at: int, unless: tuple[m.Unless, ...]) -> tuple[int, ...]:
+    """Completed steps that filters, guards and bounds from step ``at`` on, or a veto, still read."""
     found: set[int] = set()
     positions = chain.positions()
-    for index in range(at, len(chain.steps)):
-        step = chain.steps[index]
-        for source in [*(c.source for c in step.choices), *step.guards]:
-            for member in source.members:
-                found.update(positions[n] for n in e.steps_read(member.condition) if n in positions)
+    sources = [veto.source for veto in unless]
+    for step in chain.steps[at:]:
+        sources += [*(c.source for c in step.choices), *step.guards]
+    for source in sources:
+        for member in source.members:
+            found.update(positions[n] for n in e.steps_read(member.condition) if n in positions)
     for bound in chain.bounds:
         if bound.last >= at and bound.lower is not None:
             found.add(bound.first)

@@ -1,6 +1,6 @@
 """The stream of the work `mobile`: what a fleet of phones sends, in the kinds of the mobile pack.
 
-Two thirds are flows, most of them as usual for their app; the rest are lookups, handshakes, changes of apps and
+Three quarters are flows, most of them as usual for their app; the rest are lookups, handshakes, changes of apps and
 devices, ends of processes, posture and heartbeats. Planted among them: chains of AN1756 and their look-alikes.
 """
 
@@ -11,15 +11,19 @@ from math import exp
 
 from benchmarks.generate.draw import Shares, Timeline, Zipf, seeded
 
-DEVICES = 10_000
+DEVICES = 1_000
+"""Few, so that apps have a history on their own device within the stream, as they have in a fleet that runs on."""
 APPS = 20
 WINDOW_MS = 600_000
 SPIKE_BYTES = 900_000_000
 """Above what any app sends in five minutes on the busiest device."""
 
 _PLANTED = 0.002
+_MORE_FLOWS = 0.6
+_BURST_MS = 20_000
+"""Apps open connections in bursts: after each flow comes another one with this share, within this time."""
 _SHARES = [
-    ("flow", 0.668), ("dns", 0.13), ("tls", 0.09), ("state", 0.03), ("lifecycle", 0.03), ("access", 0.025),
+    ("flow", 0.4), ("dns", 0.13), ("tls", 0.09), ("state", 0.03), ("lifecycle", 0.03), ("access", 0.025),
     ("exit", 0.01), ("posture", 0.006), ("config", 0.002), ("health", 0.009),
 ]  # fmt: skip
 _STORIES = [
@@ -51,7 +55,7 @@ class _Stream:
         random = self.random = seeded(seed, "mobile").random
         self.timeline = Timeline(random)
         self.device = Zipf(random, devices, 0.8)
-        self.app = Zipf(random, APPS, 0.5)
+        self.app = Zipf(random, APPS, 1.0)
         self.kind = Shares(random, _SHARES)
         self.story = Shares(random, _STORIES)
         self.exit_class = Shares(random, _EXITS)
@@ -100,6 +104,9 @@ class _Stream:
         """An event of everyday life."""
         match kind:
             case "flow":
+                while self.random() < _MORE_FLOWS:
+                    after = time + 1 + int(self.random() * _BURST_MS)
+                    self.timeline.plan(after, lambda at: self._flow(at, device, app))
                 return self._flow(time, device, app)
             case "exit":
                 return crash(time, device, app, self.exit_class())
@@ -118,10 +125,8 @@ class _Stream:
         # The sum of four uniform draws is near enough to a normal spread.
         spread = self.random() + self.random() + self.random() + self.random() - 2.0
         sent = int(exp(7.5 + 0.2 * app + 0.9 * spread))
-        if self.random() < 0.02:
-            # A sensor outside of the device knows no app.
-            return flow(time, device, app, sent).replace(f'"app":"com.example.app{app:02}",'.encode(), b"")
-        return flow(time, device, app, sent)
+        # A sensor outside of the device knows no app.
+        return flow(time, device, None if self.random() < 0.02 else app, sent)
 
     def _lifecycle(self, time: int, device: str, app: int, phase: str) -> bytes:
         return (
@@ -163,12 +168,13 @@ def _head(kind: str, time: int, device: str) -> str:
     return f'{{"kind":"{kind}","device":"{device}","time":{time},"id":"{time}","source":"bench","quality":"exact",'
 
 
-def flow(time: int, device: str, app: int, sent: int) -> bytes:
-    """A connection of an app that sent so many bytes."""
+def flow(time: int, device: str, app: int | None, sent: int) -> bytes:
+    """A connection of an app, or of nobody knows which, that sent so many bytes."""
+    name = "" if app is None else f'"app":"com.example.app{app:02}",'
     return (
         _head("net.flow", time, device)
-        + f'"app":"com.example.app{app:02}","host":"app{app:02}.example","ip":"198.51.100.{time % 256}","port":443,'
-        f'"service":"ssl","bytes_out":{sent},"bytes_in":{time % 90_000},"internal":false}}'
+        + f'{name}"host":"edge-{sent % 900:03}.example","ip":"198.51.100.{time % 256}","port":443,"service":"ssl",'
+        f'"bytes_out":{sent},"bytes_in":{time % 90_000},"internal":false}}'
     ).encode()
 
 

@@ -117,6 +117,8 @@ def contradictory(condition: Condition, empty_lists: frozenset[str] = frozenset(
             return all(contradictory(item, empty_lists) for item in condition.items)
         case e.InNamedList():
             return condition.name in empty_lists and not condition.negated
+        case e.Present():
+            return condition.negated and not condition.value.optional
     terms = e.conjuncts(condition)
     if isinstance(condition, e.All) and any(contradictory(term, empty_lists) for term in terms):
         return True
@@ -139,7 +141,9 @@ def implies(first: Condition, second: Condition) -> bool:
     if second in terms:
         return True
     if isinstance(second, e.Present) and not second.negated:
-        return any(second.value in e.children(term) and _needs_value(term) for term in terms)
+        return not second.value.optional or any(
+            second.value in e.children(term) and _needs_value(term) for term in terms
+        )
     wanted = bounds_of((second,))
     given = bounds_of(terms)
     return bool(wanted) and all(value in given and given[value].within(b) for value, b in wanted.items())

@@ -39,13 +39,13 @@ class _Reader:
         self._expansions = 0
 
     def read(self, node: n.Expression, negated: bool, at: n.Span | None) -> None:
-        """``at`` is the call of the outermost DEFINE that is being read, if one is."""
+        """``at`` is the outermost NOT or call of a DEFINE that the node stands in, if there is one."""
         match node:
             case n.And() | n.Or():
                 for item in node.items:
                     self.read(item, negated, at)
             case n.Not():
-                self.read(node.item, not negated, at)
+                self.read(node.item, not negated, at or node.span)
             case n.Presence():
                 self.tested.update(_paths(node))
             case n.Call() if node.function.text in self.defines:

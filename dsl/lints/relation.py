@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dsl import expressions as e
 from dsl.diagnostics import Diagnostic
-from dsl.lints.common import all_steps, event_source, warning
+from dsl.lints.common import all_steps, event_source, required_steps, warning
 from dsl.model import Rule, RuleSet, Source
 
 _FIELD = "app"
@@ -17,7 +17,9 @@ def unrelated_apps(ruleset: RuleSet) -> Iterator[Diagnostic]:
     for rule in ruleset.rules.values():
         if _FIELD in rule.by or _related(rule):
             continue
-        sources = [source for step in all_steps(rule.pattern) if (source := event_source(step)) is not None]
+        sources = [
+            source for step in required_steps(rule.pattern) if (source := event_source(step)) is not None
+        ]
         loose = [s for s in sources if _has_app(s, ruleset) and not _pinned(s)]
         if len(loose) > 1:
             yield warning(

@@ -42,8 +42,7 @@ def replay(
     files
         Recordings; `-` is standard input, `.gz` is unpacked.
     rules
-        Files or folders of .rule files, or the name of a shipped pack. Ends at the next option: write
-        the recordings first, or put `--` before them.
+        Files or folders of .rule files, or the name of a shipped pack.
     json
         Alerts as NDJSON on standard output instead of a table; the summary goes to standard error.
     source
@@ -55,6 +54,9 @@ def replay(
     fail_on_alert
         Exit with 1 if an alert is open at the end.
     """
+    # `--rules` takes all that follows it; a file that is no rule file was meant as a recording.
+    files = (*files, *(path for path in rules if _is_recording(path)))
+    rules = [path for path in rules if not _is_recording(path)]
     if not files:
         raise UsageError("no recordings are given; `-` reads standard input")
     if source is not None and source not in SOURCES:
@@ -87,6 +89,10 @@ def replay(
         complain("nothing could be read")
         return 2
     return 1 if fail_on_alert and "open" in states.values() else 0
+
+
+def _is_recording(path: str) -> bool:
+    return path == "-" or (not path.endswith(".rule") and Path(path).is_file())
 
 
 def _open(name: str, stack: contextlib.ExitStack) -> BinaryIO:

@@ -141,23 +141,23 @@ class Consumer:
         messages before the cut caused is safe.
         """
         async with self._lock:
+            # A delivery number from before a reset would confuse the server.
+            if cut.opening == self._opening and cut.sequence and await self._request_ack(cut):
+                self.acknowledged = max(self.acknowledged, cut.sequence)
+                if self.acknowledged >= cut.position or not final:
+                    return True
+            if not final:
+                return False
+            # A server that was restarted ignores acknowledgements of what it does not remember having
+            # delivered. Nothing is pulled any more, so the floor can be set directly.
             try:
-                # A delivery number from before a reset would confuse the server.
-                if cut.opening == self._opening and cut.sequence and await self._request_ack(cut):
-                    self.acknowledged = max(self.acknowledged, cut.sequence)
-                    if self.acknowledged >= cut.position or not final:
-                        return True
-                if not final:
-                    return False
-                # A server that was restarted ignores acknowledgements of what it does not remember having
-                # delivered. Nothing is pulled any more, so the floor can be set directly.
                 await self._connection.jetstream().reset_consumer(
                     self._stream, self._name, seq=cut.position + 1
                 )
-                self.acknowledged = cut.position
-                return True
             except (NatsError, TimeoutError):
                 return False
+            self.acknowledged = cut.position
+            return True
 
     async def _request_ack(self, cut: Cut) -> bool:
         """Send the acknowledgement and wait for the answer, unless the pull must be opened again."""
@@ -169,14 +169,14 @@ class Consumer:
             if not asking.done():
                 return False
             asking.result()
+            return self._floor_checked == self._opening or await self._check_floor(cut)
+        except (NatsError, TimeoutError):
+            return False
         finally:
             interrupted.cancel()
             asking.cancel()
-        if self._floor_checked != self._opening:
-            await self._check_floor(cut)
-        return True
 
-    async def _check_floor(self, cut: Cut) -> None:
+    async def _check_floor(self, cut: Cut) -> bool:
         """Once after each reset, see that acknowledgements move the floor.
 
         Acknowledgements are applied asynchronously: one from before a reset can arrive after it and leave a
@@ -185,8 +185,9 @@ class Consumer:
         info = await self._connection.jetstream().consumer_info(self._stream, self._name)
         if info.ack_floor is None or info.ack_floor.stream_seq < cut.sequence:
             self._ask_reopen("the acknowledgement had no effect")
-            raise NatsError
+            return False
         self._floor_checked = self._opening
+        return True
 
     def _ask_reopen(self, reason: str) -> None:
         if reason.startswith("gap"):

@@ -161,7 +161,7 @@ class Definition:
     def pattern(
         self, pattern: m.Pattern, before: Taken | None, names: Mapping[str, Wire]
     ) -> Iterator[Taken]:
-        """Every choice for a pattern. ``before`` is the choice for the step before it, None at the beginning."""
+        """Every choice for a pattern. ``before`` is the choice for the step before it, if there is one."""
         for choice in self._steps(pattern.steps, before, names):
             first = choice.events[0] if choice.events else None
             if pattern.within_ms is None or first is None:
@@ -272,9 +272,14 @@ class Definition:
         )
 
     def vetoed(self, rule: m.Rule, choice: Taken) -> bool:
-        """UNLESS: anywhere from ``before`` ahead of the first event to the time of the match."""
+        """UNLESS: anywhere from ``before`` ahead of the beginning to the time of the match.
+
+        By time alone: a veto at the time of the match counts wherever it stands among its equals.
+        Item 5 says ``first.time``; where events are intervals a bound measures from ``start``.
+        """
+        begin = min(seen.start for seen in choice.events)
         return any(
-            choice.events[0].time - unless.before_ms <= seen.time <= choice.end[0]
+            begin - unless.before_ms <= seen.time <= choice.end[0]
             and self.fits(unless.source, seen, choice.names)
             for unless in rule.unless
             for seen in self.events

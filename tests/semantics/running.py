@@ -12,6 +12,17 @@ Open = tuple[tuple[str, ...], tuple[str, ...]]
 """An alert that stands: its key in the order of BY, and the ids of its evidence in step order."""
 
 
+def runnable(ruleset: m.RuleSet) -> bool:
+    """Whether the one rule loads and runs. Asserts that the reasons why not are the few that may be:
+    bounds that exclude each other, and more alternatives than the engine takes.
+    """
+    errors = {d.code for d in ruleset.errors}
+    assert errors <= {"TW409"}, [d.message for d in ruleset.errors]
+    refused = [d.message for d in engine.Matcher(ruleset).diagnostics]
+    assert all("combinations of branches" in message for message in refused), refused
+    return not errors and not refused
+
+
 def feed(ruleset: m.RuleSet, events: Iterable[tuple[dict[str, Any], int]]) -> list[list[engine.Alert]]:
     """The alerts that each event causes. Asserts that the engine runs every rule and dropped nothing."""
     matcher = engine.Matcher(ruleset)

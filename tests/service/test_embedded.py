@@ -132,6 +132,13 @@ def test_the_server_does_not_outlive_its_parent(tools: Any, how: signal.Signals)
     run_loop(scenario())
 
 
+def test_ctrl_c_in_a_terminal_does_not_reach_the_server(tools: Any) -> None:
+    async def scenario(server: Any) -> None:
+        assert os.getpgid(server.server_process()) != os.getpgid(0)
+
+    tools.with_server(scenario)
+
+
 def test_a_server_that_dies_is_noticed(tools: Any) -> None:
     async def scenario(server: Any) -> None:
         waiting = asyncio.ensure_future(server.wait())

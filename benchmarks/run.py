@@ -1,0 +1,133 @@
+"""One work: the engine beside the floor and the hand-written reference, counts checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import process_time
+
+from benchmarks.floor import floor_decoder
+from benchmarks.measure import Run, in_turn, ratio
+from benchmarks.result import AlertCost, Result
+from benchmarks.works.work import CannotRun, Work
+from engine import Matcher
+from engine.alerts import Alert, encode
+from engine.events import POSITION_SHIFT
+
+CHAINS = 2_000
+"""Alerts made for the cost of one: enough for a tenth of a second."""
+
+
+def matcher_of(work: Work) -> Matcher:
+    """A fresh engine for the work.
+
+    Raises:
+        CannotRun: see there.
+    """
+    if work.ruleset.errors:
+        raise CannotRun(f"the rules of `{work.name}` have errors: {work.ruleset.errors[0].message}")
+    matcher = Matcher(work.ruleset)
+    if work.counted is not None and not work.counted <= set(matcher.rules):
+        raise CannotRun(f"the rules of `{work.name}` lack {sorted(work.counted - set(matcher.rules))}, or it cannot run")
+    if work.counted is None and matcher.diagnostics:
+        raise CannotRun(f"the engine cannot run `{work.name}`: {matcher.diagnostics[0].message}")
+    return matcher
+
+
+def feed_all(matcher: Matcher, lines: list[bytes], alerts: list[Alert] | None = None) -> int:
+    """Events as bytes in, alerts as bytes out; gives the number of alerts and collects them if asked to."""
+    decode, feed = matcher.decoder.decode, matcher.feed
+    found = 0
+    position = 0
+    for line in lines:
+        position += 1 << POSITION_SHIFT
+        event = decode(line)
+        if event is None:
+            continue
+        for alert in feed(event, position):
+            encode(alert)
+            found += 1
+            if alerts is not None:
+                alerts.append(alert)
+    return found
+
+
+def measure(work: Work, rounds: int) -> Result:
+    """Measure one work. Raises CannotRun; a wrong count is in the result, not an exception."""
+    matcher = matcher_of(work)
+    lines = work.lines
+    decode = floor_decoder(matcher.decoder)
+    alerts: list[Alert] = []
+    feed_all(matcher, lines, alerts)
+    counted = sum(1 for alert in alerts if work.counted is None or alert.rule.name in work.counted)
+
+    def engine() -> Run:
+        fresh = matcher_of(work)
+        return lambda: feed_all(fresh, lines)
+
+    def floor() -> int:
+        for line in lines:
+            decode(line)
+        return len(lines)
+
+    timings = in_turn({"floor": lambda: floor, "reference": lambda: lambda: work.reference(lines), "engine": engine}, rounds)
+    reference_count = timings["reference"].count
+    return Result(
+        work=work.name,
+        about=work.about,
+        rules=len(matcher.rules),
+        events=len(lines),
+        bytes_per_event=round(sum(map(len, lines)) / len(lines), 1),
+        rounds=rounds,
+        alerts=timings["engine"].count,
+        counted=counted,
+        expected=reference_count if work.brute_force is None else work.brute_force(lines),
+        reference_count=reference_count,
+        seconds=timings["engine"].median,
+        floor_seconds=timings["floor"].median,
+        reference_seconds=timings["reference"].median,
+        to_floor=ratio(timings["engine"], timings["floor"]),
+        to_reference=ratio(timings["engine"], timings["reference"]),
+        reference_to_floor=ratio(timings["reference"], timings["floor"]),
+        budget=work.budget,
+        alert=None if work.chains is None else alert_cost(work, work.chains, rounds),
+    )
+
+
+def alert_cost(work: Work, chains: Callable[[int, bool], tuple[list[bytes], list[bytes]]], rounds: int) -> AlertCost:
+    """The cost of one alert: chains that alert beside the same chains that miss by a millisecond.
+
+    Raises:
+        CannotRun: the chains do not alert, or those that should miss do.
+    """
+    found: list[Alert] = []
+
+    def prepare(alerting: bool) -> Callable[[], Run]:
+        before, lines = chains(CHAINS, alerting)
+
+        def fresh() -> Run:
+            matcher = matcher_of(work)
+            feed_all(matcher, before)
+            events = [event for line in lines if (event := matcher.decoder.decode(line)) is not None]
+            found.clear()
+
+            def run() -> int:
+                alerts = 0
+                for event in events:
+                    for alert in matcher.feed(event):
+                        alerts += 1
+                        found.append(alert)
+                return alerts
+
+            return run
+
+        return fresh
+
+    timings = in_turn({"missing": prepare(False), "alerting": prepare(True)}, rounds)
+    if timings["missing"].count or timings["alerting"].count != CHAINS:
+        raise CannotRun(f"the chains of `{work.name}` give {timings['alerting'].count} alerts, missing ones {timings['missing'].count}")
+    prepare(True)()()
+    begin = process_time()
+    size = sum(len(encode(alert)) for alert in found)
+    encoding = process_time() - begin
+    building = timings["alerting"].median - timings["missing"].median
+    return AlertCost(building / CHAINS * 1e6, encoding / CHAINS * 1e6, size // CHAINS)

@@ -1,0 +1,38 @@
+"""The shipped mobile pack over what a fleet of phones sends."""
+
+from __future__ import annotations
+
+import dsl
+from benchmarks.generate.draw import START_MS
+from benchmarks.generate.mobile import WINDOW_MS, crash, flow, spike
+from benchmarks.references import mobile as reference
+from benchmarks.works.work import Work
+from engine import packs
+
+_BUCKET_MS = 300_000
+_HISTORY_BUCKETS = 40
+"""More than the 30 closed buckets that the baseline of the pack needs."""
+
+
+def make(lines: list[bytes]) -> Work:
+    """The work over these events."""
+    return Work(
+        name="mobile",
+        about="the mobile pack as shipped over a fleet's mix of kinds; counted are the alerts of `an1756 ios`",
+        ruleset=dsl.load([packs.resolve("mobile")]),
+        lines=lines,
+        reference=reference.count,
+        counted=frozenset({"an1756_ios"}),
+        budget=3.0,
+        chains=chains,
+    )
+
+
+def chains(count: int, alerting: bool) -> tuple[list[bytes], list[bytes]]:
+    """A history of the app on one device, which the others are judged by; then chains on devices of their own."""
+    before = [flow(START_MS + _BUCKET_MS * bucket, "phone-history", 1, 20_000) for bucket in range(_HISTORY_BUCKETS)]
+    begin = START_MS + _BUCKET_MS * _HISTORY_BUCKETS
+    gap = WINDOW_MS if alerting else WINDOW_MS + 1
+    found = [spike(begin, f"phone-{number:06}", 1) for number in range(count)]
+    found += [crash(begin + gap, f"phone-{number:06}", 1) for number in range(count)]
+    return before, found

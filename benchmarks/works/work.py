@@ -1,0 +1,40 @@
+"""What every work says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from dsl import RuleSet
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to measure.
+
+    Attributes:
+        name: short, stable: results are compared by it.
+        about: one sentence.
+        ruleset: what the engine runs.
+        lines: the events, in order.
+        reference: the code an expert would write for these rules; gives the number of alerts.
+        brute_force: finds that number in an obvious way, however slow; None where the reference is the check.
+        counted: the rules whose alerts the reference counts; None: all.
+        budget: the most that DESIGN.md section 7 allows, in times of the decode floor; None: no promise.
+        chains: for the cost of one alert: ``chains(n, alerting)`` gives the events that lead up to it and
+            then n chains that alert, or that miss by a millisecond; None: not measured here.
+    """
+
+    name: str
+    about: str
+    ruleset: RuleSet
+    lines: list[bytes]
+    reference: Callable[[list[bytes]], int]
+    brute_force: Callable[[list[bytes]], int] | None = None
+    counted: frozenset[str] | None = None
+    budget: float | None = None
+    chains: Callable[[int, bool], tuple[list[bytes], list[bytes]]] | None = None
+
+
+class CannotRun(Exception):
+    """The rules of a work have errors, or the engine does not run one of them."""
