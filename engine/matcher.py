@@ -40,8 +40,8 @@ class KindCount(msgspec.Struct):
 
 class RuleCount(msgspec.Struct, frozen=True):
     """What a rule has done: events that fit a step or guard, those that start a run, completed
-    matches, matches suppressed, events without a key, choices or kept events dropped at a cap, runs
-    again after late events.
+    matches, matches suppressed, events without a key, events that came twice, choices or kept events
+    dropped at a cap, runs again after late events.
     """
 
     fits: int
@@ -49,6 +49,7 @@ class RuleCount(msgspec.Struct, frozen=True):
     matches: int
     suppressed: int
     unkeyed: int
+    duplicates: int
     dropped: int
     reruns: int
 
@@ -109,7 +110,7 @@ class Matcher:
         """What each rule has done so far."""
         return {
             r.plan.rule.name: RuleCount(
-                r.fits, r.starts, r.matches, r.suppressed, r.unkeyed, r.dropped, r.reruns
+                r.fits, r.starts, r.matches, r.suppressed, r.unkeyed, r.duplicates, r.dropped, r.reruns
             )
             for r in self._runtimes
         }

@@ -7,7 +7,8 @@ update or close (DESIGN.md section 3): one mechanism, which the in-order path do
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
+from hashlib import blake2b
 from itertools import groupby
 
 from engine.alert_builder import AlertBuilder
@@ -54,6 +55,21 @@ class _DeviceState:
         """Suppressed matches by SUPPRESS group since the last published alert."""
 
 
+def _duplicate(history: list[Kept], kept: Kept) -> bool:
+    """Whether the same event is kept already: delivery is at least once. Equal ids have equal times."""
+    at = bisect_right(history, kept.time, key=_time)
+    while at and history[at - 1].time == kept.time:
+        at -= 1
+        other = history[at].event
+        if other.id == kept.event.id and other.kind == kept.event.kind:
+            return True
+    return False
+
+
+def _time(kept: Kept) -> int:
+    return kept.time
+
+
 def _order(kept: Kept) -> tuple[int, int]:
     return kept.order
 
@@ -77,6 +93,7 @@ class RuleRuntime:
         self.dropped = 0
         self.reruns = 0
         self.suppressed = 0
+        self.duplicates = 0
 
     def no_key(self) -> None:
         """An event fits but lacks a key field that its type declares: unused (LANGUAGE.md 4.2)."""
@@ -101,8 +118,12 @@ class RuleRuntime:
             state = self._devices[device] = _DeviceState(self.plan)
         kept = Kept(event, position, mask, key, readings)
         history = state.history
+        if event.id is not None and _duplicate(history, kept):
+            self.duplicates += 1
+            return
         if history and kept.order < history[-1].order:
             if kept.time < state.known_from:
+                self.dropped += 1
                 return
             insort(history, kept, key=_order)
             self._rerun(state, kept, out)
@@ -121,7 +142,7 @@ class RuleRuntime:
         """A new match: an alert, or one more suppressed."""
         self.matches += 1
         severity = self.builder.severity(match)
-        id_ = self.builder.identity(match)
+        id_ = self._identity(state, match)
         group = self.builder.suppress_key(match)
         before = self._suppressor(state, match, group)
         if before is not None:
@@ -134,6 +155,16 @@ class RuleRuntime:
         alert = self.builder.build(match, id_, "create", state.counts.pop(group, 0), late=late)
         state.published.append(Published(match, alert, id_, group, None))
         out.append(alert)
+
+    def _identity(self, state: _DeviceState, match: Match) -> str:
+        """The id of a new alert. An alert keeps the id it was born with when late evidence moves it to
+        another completing event; what completes where it was born must not be taken for it.
+        """
+        id_ = self.builder.identity(match)
+        while any(p.id == id_ and p.alert is not None for p in state.published):
+            born = "|".join([id_, *(kept.event_id for kept in match.events)])
+            id_ = blake2b(born.encode(), digest_size=12).hexdigest()
+        return id_
 
     def _suppressor(self, state: _DeviceState, match: Match, group: tuple[object, ...]) -> Published | None:
         """The published alert within whose SUPPRESS time this match falls."""
@@ -175,7 +206,8 @@ class RuleRuntime:
         old = [p for p in state.published if p.open and self._judgeable(state, p.match)]
         new = [m for m in matches if self._judgeable(state, m)]
         pairs: list[tuple[Published, Match]] = []
-        for same in (_same_completion, _shares_event):
+        # Under EACH several matches complete at one event: each is paired with itself before others.
+        for same in (_same_run, _same_completion, _shares_event):
             for match in sorted(new, key=lambda m: m.last.order, reverse=True):
                 published = next((p for p in reversed(old) if same(p.match, match)), None)
                 if published is not None:
@@ -260,6 +292,10 @@ class RuleRuntime:
             p for p in state.published if p.match.last.time >= state.known_from - self._keep_ms
         ]
         state.automaton.forget(now)
+
+
+def _same_run(old: Match, new: Match) -> bool:
+    return _same_completion(old, new) and old.first is new.first
 
 
 def _same_completion(old: Match, new: Match) -> bool:

@@ -21,7 +21,7 @@ def pairs(count: int) -> list[Pair]:
             score=DEVIATION + number * 7 % 20 / 5,
             port=PORTS[number * 3 % len(PORTS)],
             kinds=(TROUBLE[number % len(TROUBLE)],),
-            window_ms=1_000 * (60 + (number * 13 + 120) % 181),
+            window_ms=1_000 * (30 + (number * 13 + 90) % 91),
             by=("device",),
         )
         for number in range(count)

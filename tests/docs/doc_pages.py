@@ -9,8 +9,8 @@ Conventions, kept by README.md and docs/**/*.md:
   (stands before each later block without a name), ``mobile`` (uses the shipped pack), ``draft`` (no
   error; warnings and tests come later on the page), ``bad TW401`` (gives that error), ``not-run-yet``
   (checks, and the engine says TW901).
-- ``console`` blocks hold commands after ``$`` and what they print. A line ``...`` stands for any
-  number of lines. ``exit=1`` is the exit code of its commands where it is not 0.
+- ``console`` blocks hold commands after ``$`` and what they print. A line ``...`` stands for one
+  or more lines, ``...`` in a line for any text. ``exit=1`` is the exit code of its commands where it is not 0.
 - Blocks of other languages are not run.
 """
 
@@ -28,7 +28,7 @@ TESTED_ELSEWHERE = DOCS / "reference" / "diagnostics"
 """Its blocks have conventions of their own: tests/language."""
 
 _FENCE = re.compile(r"^(`{3,})\s*(.*?)\s*$")
-_FILE = re.compile(r"`([A-Za-z0-9_./-]+\.[a-z]+)`:$")
+_FILE = re.compile(r"`([A-Za-z0-9_./-]+\.[a-z]+)`(?: again)?:$")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^()\s]+)\)")
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^()\s]+)\)")
 _CODE = re.compile(r"`[^`]*`")
@@ -115,9 +115,12 @@ def commands(block: Block) -> Iterator[Command]:
 
 
 def matches(shown: tuple[str, ...], printed: tuple[str, ...]) -> bool:
-    """Whether the printed lines are those shown, where ``...`` stands for any number of lines."""
-    pattern = "\n".join(".*" if line.strip() == "..." else re.escape(line.rstrip()) for line in shown)
-    return re.fullmatch(pattern, "\n".join(line.rstrip() for line in printed), re.DOTALL) is not None
+    """Whether the printed lines are those shown, ``...`` standing for what is left out."""
+    rows = [
+        "(?s:.*)" if line.strip() == "..." else "[^\n]*".join(map(re.escape, line.rstrip().split("...")))
+        for line in shown
+    ]
+    return re.fullmatch("\n".join(rows), "\n".join(line.rstrip() for line in printed)) is not None
 
 
 def links(page: Path) -> list[str]:

@@ -208,6 +208,8 @@ def test_the_extractor_finds_files_flags_and_commands() -> None:
 def test_shown_output_has_to_match() -> None:
     assert matches(("a", "...", "z"), ("a", "b", "c", "z"))
     assert matches(("a ",), ("a",))
+    assert matches(("one ... three",), ("one two three",))
+    assert not matches(("one ... three",), ("one two", "three"))
     assert not matches(("a", "...", "z"), ("a", "b"))
     assert not matches(("a",), ("a", "b"))
     assert not matches(("a.c",), ("abc",))

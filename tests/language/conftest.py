@@ -1,8 +1,16 @@
-"""The option of the golden tests: ``pytest tests/language --update`` rewrites what they expect."""
+"""The option of the golden tests: ``pytest tests/language --update`` rewrites what they expect.
+
+Also lets the tests here import the strategies that lie beside them.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

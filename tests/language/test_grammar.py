@@ -61,7 +61,7 @@ PATTERNS = [
     "AT LEAST 3 DISTINCT ip OF net flow [internal] IN 10m AS xs THEN WITHIN 5m app exit",
     "AT LEAST 50MB SUM bytes_out OF net flow IN 10m",
     "AT LEAST 3 net flow IN 5m AS xs THEN net flow [ip IN xs.ip AND port == xs.last.port] WITHIN 1h",
-    "ALERT quick [severity == \"high\"] AS x THEN ALERT quick WITHIN 1h",
+    'ALERT quick [severity == "high"] AS x THEN ALERT quick WITHIN 1h',
     "traffic deviation THEN anomaly WITHIN 10m",
     "traffic_deviation THEN anomaly WITHIN 10m",
 ]
@@ -148,7 +148,7 @@ def test_the_grammar_has_no_conflict() -> None:
 
 def test_strict_would_see_a_conflict() -> None:
     pytest.importorskip("interegular", reason="strict=True compares the terminals with it")
-    with pytest.raises(Exception, match="onflict"):
+    with pytest.raises(Exception, match="collision"):
         Lark("start: a | b\na: X\nb: X\nX: /x/", parser="lalr", strict=True)
 
 

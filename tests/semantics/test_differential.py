@@ -36,7 +36,7 @@ def test_engine_equals_definition(case: Case) -> None:
 
 @pytest.mark.parametrize("part", range(SLICES))
 def test_engine_equals_definition_on_seeded_cases(part: int) -> None:
-    """More cases a second than Hypothesis makes, and longer ones, without shrinking: the seed names the case."""
+    """More cases a second than Hypothesis makes, and longer ones. The seed names a failing case."""
     count = settings().max_examples * 2 // SLICES
     matched = refused = 0
     for number in range(count):

@@ -1,0 +1,146 @@
+"""Reading events from JetStream: the service's own client with an empty callback, and with the engine in it.
+
+A server of our own runs in a temporary directory. The stream lies in memory, so that no disk is measured. What the
+engine answers is encoded and counted, not published: the cost of an alert is measured apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
+
+from benchmarks.generate import flows
+from benchmarks.result import NatsResult
+from benchmarks.works import w1
+from dsl import RuleSet
+from engine.service.connection import Connection
+from engine.service.embedded import EmbeddedServer, find_server
+from engine.service.matching import MatchingProcessor
+from engine.service.pull import Pull
+from engine.service.settings import Settings
+
+EVENTS = {1: 100_000, 100: 1_000_000}
+"""Events sent, by the number of them in a message."""
+ROUNDS = 5
+_STREAM = "BENCH"
+_BATCH = 2_000
+_BATCH_BYTES = 8 * 1024 * 1024
+_WAIT_SECONDS = 120.0
+_NO_SKEW_LIMIT_MS = 1 << 62
+Handle = Callable[[Msg, int, int], None]
+
+
+def measure(seed: int) -> list[NatsResult]:
+    """Single events and messages of a hundred. Raises ServiceError or SettingsError where no server can be started."""
+    return asyncio.run(_measure(seed))
+
+
+async def _measure(seed: int) -> list[NatsResult]:
+    with tempfile.TemporaryDirectory(prefix="thenwire-bench-") as folder:
+        binary = find_server(None, os.environ)
+        async with EmbeddedServer(Path(folder) / "nats", binary=binary) as server:
+            connection = Connection(Settings(servers=(server.url,), token=server.token))
+            await connection.open()
+            try:
+                return [await _one(connection.client, size, count, seed) for size, count in EVENTS.items()]
+            finally:
+                await connection.close()
+
+
+async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
+    lines = list(flows.lines(count, seed))
+    jetstream = client.jetstream(timeout=30.0)
+    await jetstream.add_stream(StreamConfig(name=_STREAM, subjects=["bench.events"], storage=StorageType.MEMORY))
+    messages = 0
+    for begin in range(0, count, size):
+        waiting = await jetstream.publish_async("bench.events", b"\n".join(lines[begin : begin + size]))
+        messages += 1
+        if messages % 200 == 0:
+            await waiting
+    await jetstream.publish_async_completed()
+    ruleset = w1.make([]).ruleset
+    empty: list[tuple[float, float]] = []
+    engine: list[tuple[float, float]] = []
+    alerts = 0
+    for number in range(ROUNDS):
+        empty.append(await _read(client, f"empty-{number}", messages, lambda _message, _sequence, _time: None))
+        handle, found = _engine(ruleset)
+        engine.append(await _read(client, f"engine-{number}", messages, handle))
+        alerts = found()
+    await jetstream.delete_stream(_STREAM)
+    return NatsResult(
+        events_per_message=size,
+        events=count,
+        rounds=ROUNDS,
+        alerts=alerts,
+        expected=w1.brute_force(lines),
+        empty_events_per_second=count / median(wall for wall, _ in empty),
+        engine_events_per_second=count / median(wall for wall, _ in engine),
+        share=median(e[0] / f[0] for e, f in zip(empty, engine, strict=True)),
+        empty_cpu_us=median(cpu for _, cpu in empty) / count * 1e6,
+        engine_cpu_us=median(cpu for _, cpu in engine) / count * 1e6,
+    )
+
+
+def _engine(ruleset: RuleSet) -> tuple[Handle, Callable[[], int]]:
+    processor = MatchingProcessor(ruleset, max_skew_ms=_NO_SKEW_LIMIT_MS)
+
+    def handle(message: Msg, sequence: int, received_ms: int) -> None:
+        processor.process(message.data, None, sequence, _STREAM, message.subject, received_ms)
+
+    return handle, lambda: processor.alerts
+
+
+class _NoBackpressure:
+    full = False
+
+    async def wait_for_room(self) -> None:
+        """There is always room."""
+
+
+async def _read(client: Client, name: str, messages: int, handle: Handle) -> tuple[float, float]:
+    """Read the whole stream once; seconds of wall-clock time and of this process's CPU."""
+    jetstream = client.jetstream(timeout=30.0)
+    await jetstream.add_consumer(
+        _STREAM, ConsumerConfig(durable_name=name, ack_policy=AckPolicy.ALL, max_ack_pending=messages + 1)
+    )
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(error: BaseException) -> None:
+        if not done.done():
+            done.set_exception(error)
+
+    def take(message: Msg, sequence: int, received_ms: int) -> None:
+        handle(message, sequence, received_ms)
+        if sequence == messages and not done.done():
+            done.set_result(None)
+
+    pull = Pull(
+        client,
+        f"$JS.API.CONSUMER.MSG.NEXT.{_STREAM}.{name}",
+        batch=_BATCH,
+        batch_bytes=_BATCH_BYTES,
+        heartbeat=5.0,
+        position=0,
+        backpressure=_NoBackpressure(),
+        handle=take,
+        ask_reopen=lambda reason: fail(RuntimeError(f"the pull stopped: {reason}")),
+        on_failure=fail,
+    )
+    wall, cpu = perf_counter(), process_time()
+    await pull.open()
+    async with asyncio.timeout(_WAIT_SECONDS):
+        await done
+    found = perf_counter() - wall, process_time() - cpu
+    await pull.discard()
+    await jetstream.delete_consumer(_STREAM, name)
+    return found
