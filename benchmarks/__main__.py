@@ -34,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     nats: list[NatsResult] = []
     try:
-        for make in works_of(form, options.seed, options.work):
-            work = make()
+        for work in works_of(form, options.seed, options.work):
             errors.print(f"measuring {work.name}, {len(work.lines):,} events ...", style="dim")
             results.append(measure(work, ROUNDS[form]))
         if not results:
@@ -81,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--short", action="store_true", help="fewer events: under a minute, with all counts checked")
     parser.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     parser.add_argument("--nats", action="store_true", help="also read through an embedded NATS server (not with --short)")
-    parser.add_argument("--work", metavar="TEXT", help="only works whose name contains this")
+    parser.add_argument("--work", metavar="TEXT", default="", help="only works whose name contains this")
     parser.add_argument("--seed", type=int, default=1, help="of the events (default: 1)")
     return parser
 

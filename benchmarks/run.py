@@ -13,7 +13,7 @@ from engine import Matcher
 from engine.alerts import Alert, encode
 from engine.events import POSITION_SHIFT
 
-CHAINS = 2_000
+CHAINS = 1_000
 """Alerts made for the cost of one: enough for a tenth of a second."""
 
 

@@ -3,9 +3,11 @@
 Run it from the checkout after a change of the alert: `python docs/make_alert_reference.py`. A test compares.
 """
 
+import inspect
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,7 +31,17 @@ def example() -> str:
 
 def schema() -> str:
     """The JSON Schema of the alert, from the struct that is encoded."""
-    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Alert)), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(_clean(msgspec.json.schema(Alert))), indent=2).decode() + "\n"
+
+
+def _clean(part: Any) -> Any:
+    """Descriptions without the indentation of docstrings, which newer Pythons remove by themselves."""
+    if isinstance(part, dict):
+        return {
+            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _clean(value)
+            for key, value in part.items()
+        }
+    return [_clean(item) for item in part] if isinstance(part, list) else part
 
 
 def page_with(text: str, shown: str) -> str:

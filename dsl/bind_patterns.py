@@ -90,6 +90,7 @@ class PatternBinder:
         self.steps = step_names(node, self._tables, self._report)
         pattern, _ = self._pattern(node, frozenset(), place="top")
         self._check_only_absence(node)
+        self._check_start(node)
         if not self._bounded(pattern, outer=False):
             self._report.error(
                 "TW401",
@@ -188,6 +189,7 @@ class PatternBinder:
                 duration = self._quantities.duration(node.duration)
                 return AbsenceNode(self._source(node.source, visible), duration), visible
             case n.Group():
+                self._check_only_absence(node.pattern)
                 pattern, inner = self._pattern(node.pattern, visible, place="group")
                 return GroupNode(pattern), inner
             case n.OneOf():
@@ -281,6 +283,18 @@ class PatternBinder:
                 "nothing starts it",
                 "begin with an event: `check in THEN NO check in FOR 4h`",
             )
+
+    def _check_start(self, node: n.Pattern) -> None:
+        """A branch that is only NO needs a step before its ONE OF: from when would its time count?"""
+        first = next((s.node for s in node.steps if not isinstance(s.node, n.Absence)), None)
+        match first:
+            case n.Group():
+                self._check_start(first.pattern)
+            case n.AllOf() | n.AnyOf() | n.OneOf():
+                for branch in first.branches:
+                    if isinstance(first, n.OneOf):
+                        self._check_only_absence(branch)
+                    self._check_start(branch)
 
     def _check_bounds(self, pattern: Pattern) -> None:
         if pattern.within_ms is None:

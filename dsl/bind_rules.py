@@ -40,9 +40,9 @@ def alert_field_names(rule: n.RuleNode) -> list[tuple[str, n.Path]]:
 def bind_alert_type(node: n.RuleNode, rule: Rule, tables: Tables) -> None:
     """Give a rule that loaded the event type of its alerts, for the rules that read them."""
     fields = dict(ALERT_FIELDS)
-    sources = first_sources(rule.pattern)
+    kinds = [m.kind for source in first_sources(rule.pattern) for m in source.members]
     for key in rule.by:
-        types = [f.type for m in sources[0].members if (f := field_of(tables.event_of_kind(m.kind), key))]
+        types = [f.type for kind in kinds if (f := field_of(tables.event_of_kind(kind), key))]
         fields.setdefault(key, FieldType(key, key, types[0] if types else Type(e.STRING), True))
     for name, value in rule.alert_fields:
         fields.setdefault(name, FieldType(name, name, value.type, True))

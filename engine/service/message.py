@@ -3,8 +3,8 @@
 nats-py builds a dataclass for each message and lets a client name another
 class (`Client.msg_class`). This one has the same fields and methods, costs a
 sixth to build, and is not tracked by the garbage collector, which otherwise
-walks over thousands of queued messages again and again: together a fifth of
-the processor time of receiving small messages.
+walks over thousands of queued messages again and again: together 0.3 to 0.6
+microseconds of the 6 to 7 that receiving a small message costs.
 """
 
 from typing import Any

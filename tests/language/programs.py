@@ -90,11 +90,11 @@ def _pattern() -> st.SearchStrategy[str]:
     return st.recursive(
         single,
         lambda inner: st.one_of(
-            st.builds(lambda a, b, d: f"{a} THEN {b} WITHIN {d}", inner, single, _DURATIONS),
+            st.builds(lambda a, b, d: f"({a}) THEN {b} WITHIN {d}", inner, single, _DURATIONS),
             st.builds(lambda a, b, d: f"({a}) THEN WITHIN {d} {b}", inner, single, _DURATIONS),
-            st.lists(inner, min_size=1, max_size=3).map(lambda b: f"ALL OF ({', '.join(b)}) WITHIN 1h"),
-            st.lists(inner, min_size=1, max_size=3).map(lambda b: f"ONE OF ({', '.join(b)}) WITHIN 1h"),
-            st.lists(inner, min_size=1, max_size=3).map(lambda b: f"ANY 2 OF ({', '.join(b)}) WITHIN 1h"),
+            st.lists(inner, min_size=1, max_size=3).map(lambda b: f"(ALL OF ({', '.join(b)}) WITHIN 1h)"),
+            st.lists(inner, min_size=1, max_size=3).map(lambda b: f"(ONE OF ({', '.join(b)}) WITHIN 1h)"),
+            st.lists(inner, min_size=1, max_size=3).map(lambda b: f"(ANY 2 OF ({', '.join(b)}) WITHIN 1h)"),
         ),
         max_leaves=4,
     )

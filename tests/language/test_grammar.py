@@ -100,9 +100,7 @@ EXPRESSIONS = [
 ]
 
 CLAUSES = [
-    'META { attack: [AN1756] version: "1.0.0" nested: { a: 1, b: [TRUE, -2, 3s] } "quoted key": x.y }'.replace(
-        "x.y", "word"
-    ),
+    'META { attack: [AN1756] version: "1.0.0" nested: { a: 1, b: [TRUE, -2, 3s] } "quoted key": word }',
     "BY device, app",
     "UNLESS check in",
     "UNLESS check in [battery == t.port] WITHIN 48h BEFORE  UNLESS anomaly WITHIN crash_window BEFORE",
@@ -111,7 +109,7 @@ CLAUSES = [
     "SUPPRESS 1h",
     "SUPPRESS 1h PER device, t.app",
     "RISK 40 + 5 * deviation(t, app egress)",
-    'ALERT { title: "{{x}} {t.app} {device} {elapsed} {deviation(app egress)}" fields: [t.ip, t.port] note: "n" }',
+    'ALERT { title: "{{x}} {t.app} {device} {elapsed} {deviation(app egress)}" fields: [t.ip] note: "n" }',
     "ALERT { fields: [] }",
     "SELECT LATEST",
     "SELECT FIRST",
