@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, print, write to benchmarks/results/. Exit code 1 where a count is wrong."""
+"""``python -m benchmarks``: measure, print, write to benchmarks/results/. Exit code 1: a count is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.works import works_of
 from benchmarks.works.work import CannotRun
 from engine.service.errors import ServiceError, SettingsError
 
-ROUNDS = {"short": 3, "long": 5}
+ROUNDS = {"short": 5, "long": 5}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(reports.encode(report).decode())
     else:
         reports.show(report, Console(width=None if sys.stdout.isatty() else 180))
-        errors.print(f"written: {', '.join(path.name for path in written)} in {written[0].parent.name}/", style="dim")
+        names = " and ".join(path.name for path in written)
+        errors.print(f"written: {names} in benchmarks/{written[0].parent.name}/", style="dim")
     for sentence in report.wrong:
         errors.print(f"WRONG: {sentence}", style="bold red")
     return 1 if report.wrong else 0
@@ -77,10 +78,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="thenwire beside bare decoding and hand-written code, on the same events in the same run.",
     )
-    parser.add_argument("--short", action="store_true", help="fewer events: under a minute, with all counts checked")
+    parser.add_argument(
+        "--short", action="store_true", help="fewer events: under a minute, all counts checked"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
-    parser.add_argument("--nats", action="store_true", help="also read through an embedded NATS server (not with --short)")
-    parser.add_argument("--work", metavar="TEXT", default="", help="only works whose name contains this")
+    parser.add_argument(
+        "--nats", action="store_true", help="also read through NATS, embedded (not with --short)"
+    )
+    parser.add_argument("--work", metavar="TEXT", default="", help="only works whose name has this in it")
     parser.add_argument("--seed", type=int, default=1, help="of the events (default: 1)")
     return parser
 

@@ -1,8 +1,8 @@
 """The right number of matches, found by looking at every pair: slow, and shares nothing with the engine.
 
-The reading is LANGUAGE.md section 4 item 3 for two steps under SELECT LATEST, which is also that of EQL: every first
-event starts a run; a second event completes all runs of its key that are within the window and not used up;
-together they are one match, of the latest of them, and all are used up.
+The reading is that of SELECT LATEST for two steps, which is also EQL's: every first event starts a run; a
+second event completes all runs of its key that are within the window and not used up; together they are one match,
+of the latest of them, and all are used up.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def latest_pairs(lines: list[bytes], wanted: list[Pair]) -> list[Found]:
-    """All matches of all wanted pairs in a stream whose events are in order, in order of pair and completion."""
+    """All matches of all pairs in a stream whose events are in order, in order of pair and completion."""
     lowest = min(pair.score for pair in wanted)
     kinds = {kind for pair in wanted for kind in pair.kinds}
     flows: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """Processor time of several ways to do the same work, run in turn: A B C, C B A, A B C.
 
-A shared machine slows down and speeds up by tens of percent from one second to the next. What runs right after each
-other meets the same weather, so ratios are taken within a round, and the median of the rounds is reported.
+A shared machine slows down and speeds up by tens of percent from one second to the next. What runs right
+after each other meets the same weather, so ratios are taken within a round, and their median is reported.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ def in_turn(ways: Mapping[str, Callable[[], Run]], rounds: int) -> dict[str, Tim
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     counts: dict[str, set[int]] = {name: set() for name in ways}
     order = list(ways)
+    # Neither the input nor what was loaded before is walked over again and again at a way's expense.
+    gc.collect()
+    gc.freeze()
     for _ in range(rounds):
         for name in order:
             run = ways[name]()
-            # What earlier ways left behind is not charged to this one, nor is walking over the input.
             gc.collect()
-            gc.freeze()
             begin = process_time()
             counts[name].add(run())
             seconds[name].append(process_time() - begin)
-            gc.unfreeze()
         order.reverse()
+    gc.unfreeze()
     for name, found in counts.items():
         if len(found) != 1:
             raise CountsDiffer(f"`{name}` counts {sorted(found)} in different rounds of the same work")

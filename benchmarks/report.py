@@ -12,10 +12,13 @@ from benchmarks.result import NatsResult, Report, Result
 
 FOLDER = Path(__file__).parent / "results"
 _HEADS = (
-    "work", "rules", "events", "alerts", "right", "CPU s", "events/CPU s", "x floor", "budget", "x reference", "reference x floor",
-    "build µs", "encode µs",
+    "work", "rules", "events", "alerts", "right", "CPU s", "events/CPU s", "x floor", "budget", "x reference",
+    "reference x floor", "build µs", "encode µs",
 )  # fmt: skip
-_NATS_HEADS = ("events a message", "events", "alerts", "right", "empty events/s", "engine events/s", "share", "empty µs", "engine µs")
+_NATS_HEADS = (
+    "events a message", "events", "alerts", "right", "empty events/s", "engine events/s", "share",
+    "empty µs", "engine µs",
+)  # fmt: skip
 
 
 def show(report: Report, console: Console) -> None:
@@ -44,9 +47,10 @@ def encode(report: Report) -> bytes:
 def markdown(report: Report) -> str:
     """The report as a page."""
     parts = [f"# {_title(report)}", "", *_lines(_HEADS, [_row(result) for result in report.results]), ""]
-    parts += [f"- **{result.work}**: {result.about}. Median of {result.rounds} rounds." for result in report.results]
+    parts += [f"- **{r.work}**: {r.about}. Median of {r.rounds} rounds." for r in report.results]
     if report.nats:
-        parts += ["", "## Through NATS", "", *_lines(_NATS_HEADS, [_nats_row(result) for result in report.nats])]
+        rows = [_nats_row(result) for result in report.nats]
+        parts += ["", "## Through NATS", "", *_lines(_NATS_HEADS, rows)]
     if report.wrong:
         parts += ["", "## Wrong counts", "", *(f"- {sentence}" for sentence in report.wrong)]
     return "\n".join(parts) + "\n"
@@ -54,8 +58,8 @@ def markdown(report: Report) -> str:
 
 def _title(report: Report) -> str:
     return (
-        f"thenwire benchmarks, {report.form} form, seed {report.seed}: Python {report.python}, msgspec {report.msgspec}, "
-        f"{report.machine}"
+        f"thenwire benchmarks, {report.form} form, seed {report.seed}: "
+        f"Python {report.python}, msgspec {report.msgspec}, {report.machine}"
     )
 
 

@@ -56,7 +56,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         if self.counted != self.expected:
             return f"{self.work}: the engine gives {self.counted:,} alerts, {self.expected:,} are right"
         if self.reference_count != self.expected:
-            return f"{self.work}: the reference gives {self.reference_count:,} alerts, {self.expected:,} are right"
+            return f"{self.work}: the reference gives {self.reference_count:,}, {self.expected:,} are right"
         return ""
 
 
@@ -80,7 +80,8 @@ class NatsResult(msgspec.Struct, frozen=True, kw_only=True):
         """What is wrong with the counts; empty where nothing is."""
         if self.alerts == self.expected:
             return ""
-        return f"nats, {self.events_per_message} a message: {self.alerts:,} alerts, {self.expected:,} are right"
+        size = self.events_per_message
+        return f"nats, {size} a message: {self.alerts:,} alerts, {self.expected:,} are right"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

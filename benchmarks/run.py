@@ -8,7 +8,7 @@ from time import process_time
 from benchmarks.floor import floor_decoder
 from benchmarks.measure import Run, in_turn, ratio
 from benchmarks.result import AlertCost, Result
-from benchmarks.works.work import CannotRun, Work
+from benchmarks.works.work import CannotRun, Chains, Work
 from engine import Matcher
 from engine.alerts import Alert, encode
 from engine.events import POSITION_SHIFT
@@ -27,7 +27,8 @@ def matcher_of(work: Work) -> Matcher:
         raise CannotRun(f"the rules of `{work.name}` have errors: {work.ruleset.errors[0].message}")
     matcher = Matcher(work.ruleset)
     if work.counted is not None and not work.counted <= set(matcher.rules):
-        raise CannotRun(f"the rules of `{work.name}` lack {sorted(work.counted - set(matcher.rules))}, or it cannot run")
+        missing = ", ".join(sorted(work.counted - set(matcher.rules)))
+        raise CannotRun(f"the engine cannot run `{missing}` of `{work.name}`, or the rules lack it")
     if work.counted is None and matcher.diagnostics:
         raise CannotRun(f"the engine cannot run `{work.name}`: {matcher.diagnostics[0].message}")
     return matcher
@@ -69,7 +70,10 @@ def measure(work: Work, rounds: int) -> Result:
             decode(line)
         return len(lines)
 
-    timings = in_turn({"floor": lambda: floor, "reference": lambda: lambda: work.reference(lines), "engine": engine}, rounds)
+    def reference() -> Run:
+        return lambda: work.reference(lines)
+
+    timings = in_turn({"floor": lambda: floor, "reference": reference, "engine": engine}, rounds)
     reference_count = timings["reference"].count
     return Result(
         work=work.name,
@@ -93,7 +97,7 @@ def measure(work: Work, rounds: int) -> Result:
     )
 
 
-def alert_cost(work: Work, chains: Callable[[int, bool], tuple[list[bytes], list[bytes]]], rounds: int) -> AlertCost:
+def alert_cost(work: Work, chains: Chains, rounds: int) -> AlertCost:
     """The cost of one alert: chains that alert beside the same chains that miss by a millisecond.
 
     Raises:
@@ -124,7 +128,8 @@ def alert_cost(work: Work, chains: Callable[[int, bool], tuple[list[bytes], list
 
     timings = in_turn({"missing": prepare(False), "alerting": prepare(True)}, rounds)
     if timings["missing"].count or timings["alerting"].count != CHAINS:
-        raise CannotRun(f"the chains of `{work.name}` give {timings['alerting'].count} alerts, missing ones {timings['missing'].count}")
+        wrong = f"give {timings['alerting'].count} alerts, missing ones {timings['missing'].count}"
+        raise CannotRun(f"the {CHAINS} chains of `{work.name}` {wrong}")
     prepare(True)()()
     begin = process_time()
     size = sum(len(encode(alert)) for alert in found)

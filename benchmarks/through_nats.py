@@ -1,7 +1,7 @@
 """Reading events from JetStream: the service's own client with an empty callback, and with the engine in it.
 
-A server of our own runs in a temporary directory. The stream lies in memory, so that no disk is measured. What the
-engine answers is encoded and counted, not published: the cost of an alert is measured apart.
+A server of our own runs in a temporary directory. The stream lies in memory, so that no disk is measured.
+What the engine answers is encoded and counted, not published: the cost of an alert is measured apart.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ EVENTS = {1: 100_000, 100: 1_000_000}
 """Events sent, by the number of them in a message."""
 ROUNDS = 5
 _STREAM = "BENCH"
+_SUBJECT = "bench.events"
 _BATCH = 2_000
 _BATCH_BYTES = 8 * 1024 * 1024
 _WAIT_SECONDS = 120.0
@@ -40,7 +41,11 @@ Handle = Callable[[Msg, int, int], None]
 
 
 def measure(seed: int) -> list[NatsResult]:
-    """Single events and messages of a hundred. Raises ServiceError or SettingsError where no server can be started."""
+    """Single events and messages of a hundred.
+
+    Raises:
+        ServiceError, SettingsError: no server can be found or started.
+    """
     return asyncio.run(_measure(seed))
 
 
@@ -59,10 +64,11 @@ async def _measure(seed: int) -> list[NatsResult]:
 async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
     lines = list(flows.lines(count, seed))
     jetstream = client.jetstream(timeout=30.0)
-    await jetstream.add_stream(StreamConfig(name=_STREAM, subjects=["bench.events"], storage=StorageType.MEMORY))
+    stream = StreamConfig(name=_STREAM, subjects=[_SUBJECT], storage=StorageType.MEMORY)
+    await jetstream.add_stream(stream)
     messages = 0
     for begin in range(0, count, size):
-        waiting = await jetstream.publish_async("bench.events", b"\n".join(lines[begin : begin + size]))
+        waiting = await jetstream.publish_async(_SUBJECT, b"\n".join(lines[begin : begin + size]))
         messages += 1
         if messages % 200 == 0:
             await waiting
@@ -72,7 +78,7 @@ async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
     engine: list[tuple[float, float]] = []
     alerts = 0
     for number in range(ROUNDS):
-        empty.append(await _read(client, f"empty-{number}", messages, lambda _message, _sequence, _time: None))
+        empty.append(await _read(client, f"empty-{number}", messages, lambda *_: None))
         handle, found = _engine(ruleset)
         engine.append(await _read(client, f"engine-{number}", messages, handle))
         alerts = found()

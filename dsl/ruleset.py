@@ -9,7 +9,7 @@ from dsl.bind import bind
 from dsl.diagnostics import Diagnostic
 from dsl.model import RuleSet
 from dsl.nodes import Span
-from dsl.params import Overrides
+from dsl.params import PARAMS_FILE, Overrides
 from dsl.parse import ParsedFile, parse
 from dsl.split import MAX_FILE_CHARACTERS
 
@@ -56,8 +56,9 @@ def load(paths: Iterable[str | Path], params: Overrides | None = None) -> RuleSe
 
     Args:
         paths: files and folders.
-        params: values for PARAMs by canonical name (``crash_window``) or, for a PARAM inside a
-            rule, ``rule.param``; durations in milliseconds, sizes in bytes.
+        params: values for PARAMs by canonical name; durations in milliseconds, sizes in bytes.
+            ``crash_window`` sets every PARAM of that name, also inside rules; ``rule.crash_window``
+            the one of that rule. A name that no PARAM has is an error (TW204) in ``diagnostics``.
 
     Raises:
         FileNotFoundError: a path does not exist.
@@ -73,4 +74,5 @@ def load_text(text: str, file: str = "<text>", params: Overrides | None = None) 
 def rebind(ruleset: RuleSet, params: Overrides) -> RuleSet:
     """The same files with other PARAM values; for tests with GIVEN PARAM. Lists are read again."""
     kept = {name: p.value for name, p in ruleset.params.items() if p.overridden}
-    return bind([parse(text, file) for file, text in ruleset.texts.items()], {**kept, **params})
+    files = [parse(text, file) for file, text in ruleset.texts.items() if file != PARAMS_FILE]
+    return bind(files, {**kept, **params})

@@ -11,9 +11,6 @@ from random import Random
 START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z in epoch milliseconds: where every stream begins."""
 
-MEAN_STEP_MS = 30
-"""Some 33 events a second: a million are 8 h 20 min."""
-
 
 class Zipf:
     """Ranks from 0 to ``size - 1``; rank k comes up in proportion to ``(k + 1) ** -exponent``."""
@@ -33,16 +30,21 @@ class Shares:
     def __init__(self, random: Callable[[], float], shares: Sequence[tuple[str, float]]) -> None:
         self._random = random
         self._names = [name for name, _ in shares]
+        self._last = len(shares) - 1
         self._sums = list(accumulate(share for _, share in shares))
 
     def __call__(self) -> str:
-        return self._names[min(bisect_right(self._sums, self._random() * self._sums[-1]), len(self._names) - 1)]
+        return self._names[min(bisect_right(self._sums, self._random() * self._sums[-1]), self._last)]
 
 
 class Timeline:
-    """Strictly rising, unique times, with events planned ahead among those drawn as time goes on."""
+    """Strictly rising, unique times, with events planned ahead among those drawn as time goes on.
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    ``mean_step_ms`` is the mean time between events that are not planned.
+    """
+
+    def __init__(self, random: Callable[[], float], mean_step_ms: int) -> None:
+        self._steps = 2 * mean_step_ms - 1
         self._random = random
         self._planned: dict[int, bytes] = {}
         self._times: list[int] = []
@@ -61,7 +63,7 @@ class Timeline:
 
     def advance(self) -> Iterator[bytes]:
         """Move on to the time of the next event that is not planned; gives the planned ones before it."""
-        self.now += 1 + int(self._random() * (2 * MEAN_STEP_MS - 1))
+        self.now += 1 + int(self._random() * self._steps)
         while self.now in self._planned:
             self.now += 1
         while self._times and self._times[0] < self.now:

@@ -1,7 +1,7 @@
 """The stream of the work `mobile`: what a fleet of phones sends, in the kinds of the mobile pack.
 
-Three quarters are flows, most of them as usual for their app; the rest are lookups, handshakes, changes of apps and
-devices, ends of processes, posture and heartbeats. Planted among them: chains of AN1756 and their look-alikes.
+Three quarters are flows, most of them as usual for their app; the rest are lookups, handshakes, changes of
+apps and devices, ends of processes, posture and heartbeats. Planted: chains of AN1756 and their look-alikes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from math import exp
 
 from benchmarks.generate.draw import Shares, Timeline, Zipf, seeded
 
-DEVICES = 1_000
-"""Few, so that apps have a history on their own device within the stream, as they have in a fleet that runs on."""
+DEVICES = 300
+MEAN_STEP_MS = 150
+"""With bursts, some two flows a minute and device. A million events are a day; the devices are few so that,
+within the stream, apps get a history on their own device, as they have in a fleet that has run for a week."""
 APPS = 20
 WINDOW_MS = 600_000
 SPIKE_BYTES = 900_000_000
 """Above what any app sends in five minutes on the busiest device."""
 
-_PLANTED = 0.002
+_PLANTED = 0.004
 _MORE_FLOWS = 0.6
 _BURST_MS = 20_000
 """Apps open connections in bursts: after each flow comes another one with this share, within this time."""
@@ -27,8 +29,8 @@ _SHARES = [
     ("exit", 0.01), ("posture", 0.006), ("config", 0.002), ("health", 0.009),
 ]  # fmt: skip
 _STORIES = [
-    ("crash", 0.3), ("posture", 0.1), ("watchdog", 0.1), ("wrong_app", 0.1), ("too_late", 0.1), ("updated", 0.1),
-    ("system_updated", 0.05), ("vpn", 0.1), ("crash_first", 0.05),
+    ("crash", 0.3), ("posture", 0.1), ("watchdog", 0.1), ("wrong_app", 0.1), ("too_late", 0.1),
+    ("updated", 0.1), ("system_updated", 0.05), ("vpn", 0.1), ("crash_first", 0.05),
 ]  # fmt: skip
 _EXITS = [
     ("watchdog", 0.35), ("resource", 0.35), ("user_reset", 0.1), ("abort", 0.1), ("bad_instruction", 0.05),
@@ -53,7 +55,7 @@ def lines(count: int, seed: int = 1, devices: int = DEVICES) -> Iterator[bytes]:
 class _Stream:
     def __init__(self, seed: int, devices: int) -> None:
         random = self.random = seeded(seed, "mobile").random
-        self.timeline = Timeline(random)
+        self.timeline = Timeline(random, MEAN_STEP_MS)
         self.device = Zipf(random, devices, 0.8)
         self.app = Zipf(random, APPS, 1.0)
         self.kind = Shares(random, _SHARES)
@@ -86,7 +88,9 @@ class _Stream:
             self.timeline.plan(after, lambda time: crash(time, device, app))
             if before == "update":
                 return self._lifecycle(now, device, app, before)
-            return self._config(now, device, app, before) if before == "os_version" else self._state(now, device, before)
+            if before == "os_version":
+                return self._config(now, device, app, before)
+            return self._state(now, device, before)
         if story == "posture":
             self.timeline.plan(soon, lambda time: self._posture(time, device, True))
         elif story == "watchdog":
@@ -131,33 +135,35 @@ class _Stream:
     def _lifecycle(self, time: int, device: str, app: int, phase: str) -> bytes:
         return (
             _head("app.lifecycle", time, device)
-            + f'"app":"com.example.app{app:02}","phase":"{phase}","app_version":"7.{app}.2","from_version":"7.{app}.1",'
-            '"actor":"user","managed":false}'
+            + f'"app":"com.example.app{app:02}","phase":"{phase}","app_version":"7.{app}.2",'
+            f'"from_version":"7.{app}.1","actor":"user","managed":false}}'
         ).encode()
 
     def _state(self, time: int, device: str, item: str) -> bytes:
         on = "true" if self.random() < 0.5 else "false"
-        return (_head("device.state", time, device) + f'"item":"{item}","locked":{on},"vpn":{on},"network":"wifi"}}').encode()
+        rest = f'"item":"{item}","locked":{on},"vpn":{on},"network":"wifi"}}'
+        return (_head("device.state", time, device) + rest).encode()
 
     def _posture(self, time: int, device: str, compromised: bool) -> bytes:
         said = "true" if compromised else "false"
         return (
             _head("device.posture", time, device)
-            + f'"compromised":{said},"compliant":true,"risk":"low","item":"passcode","os":"ios","os_version":"18.6.1",'
-            '"model":"phone","managed":true}'
+            + f'"compromised":{said},"compliant":true,"risk":"low","item":"passcode","os":"ios",'
+            '"os_version":"18.6.1","model":"phone","managed":true}'
         ).encode()
 
     def _config(self, time: int, device: str, app: int, item: str) -> bytes:
-        return (_head("device.config", time, device) + f'"item":"{item}","from":"{app}","to":"{app + 1}","actor":"user"}}').encode()
+        rest = f'"item":"{item}","from":"{app}","to":"{app + 1}","actor":"user"}}'
+        return (_head("device.config", time, device) + rest).encode()
 
     def _unread(self, kind: str, time: int, device: str, app: int) -> bytes:
         """A kind that no rule of the pack reads today."""
         name = f'"app":"com.example.app{app:02}",'
         host = f'"host":"edge-{int(self.random() * 900):03}.example","domain":"edge.example",'
         rest = {
-            "dns": name + host + '"query_type":"A","response_code":"NOERROR","action":"allowed","answers":["198.51.100.7"]}',
-            "tls": name + host + '"ip":"198.51.100.7","port":443,"version":"TLSv13","established":true,"validation":"ok"}',
-            "access": name + '"resource":"location","phase":"begin","access_id":"0","locked":false,"user_active_s":3}',
+            "dns": name + host + '"query_type":"A","response_code":"NOERROR","answers":["198.51.100.7"]}',
+            "tls": name + host + '"ip":"198.51.100.7","port":443,"version":"TLSv13","validation":"ok"}',
+            "access": name + '"resource":"location","phase":"begin","locked":false,"user_active_s":3}',
             "health": '"sensor":"agent","status":"ok","dropped":0}',
         }[kind]
         wire = {"dns": "net.dns", "tls": "net.tls", "access": "app.access", "health": "sensor.health"}[kind]
@@ -173,8 +179,8 @@ def flow(time: int, device: str, app: int | None, sent: int) -> bytes:
     name = "" if app is None else f'"app":"com.example.app{app:02}",'
     return (
         _head("net.flow", time, device)
-        + f'{name}"host":"edge-{sent % 900:03}.example","ip":"198.51.100.{time % 256}","port":443,"service":"ssl",'
-        f'"bytes_out":{sent},"bytes_in":{time % 90_000},"internal":false}}'
+        + f'{name}"host":"edge-{sent % 900:03}.example","ip":"198.51.100.{time % 256}","port":443,'
+        f'"service":"ssl","bytes_out":{sent},"bytes_in":{time % 90_000},"internal":false}}'
     ).encode()
 
 

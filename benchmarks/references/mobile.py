@@ -49,7 +49,10 @@ class Event(msgspec.Struct, gc=False, rename={"exit_class": "class"}):
 class Level:
     """Centre and spread of ln(1 + bytes) of one app, on a device or on all of them."""
 
-    __slots__ = ("bucket", "centre", "fleet", "high", "samples", "slow_centre", "slow_spread", "spread", "total", "weight")
+    __slots__ = (
+        "bucket", "centre", "fleet", "high", "samples", "slow_centre", "slow_spread", "spread", "total",
+        "weight",
+    )  # fmt: skip
 
     def __init__(self, fleet: Level | None) -> None:
         self.fleet = fleet

@@ -18,7 +18,7 @@ def make(lines: list[bytes]) -> Work:
     """The work over these events."""
     return Work(
         name="mobile",
-        about="the mobile pack as shipped over a fleet's mix of kinds; counted are the alerts of `an1756 ios`",
+        about="the mobile pack as shipped over a fleet's mix of kinds; counted: `an1756 ios`",
         ruleset=dsl.load([packs.resolve("mobile")]),
         lines=lines,
         reference=reference.count,
@@ -29,9 +29,9 @@ def make(lines: list[bytes]) -> Work:
 
 
 def chains(count: int, alerting: bool) -> tuple[list[bytes], list[bytes]]:
-    """A history of the app on one device, which the others are judged by; then chains on devices of their own."""
-    before = [flow(START_MS + _BUCKET_MS * bucket, "phone-history", 1, 20_000) for bucket in range(_HISTORY_BUCKETS)]
+    """A history of the app on one device, which the others are judged by; then a chain a device."""
     begin = START_MS + _BUCKET_MS * _HISTORY_BUCKETS
+    before = [flow(time, "phone-history", 1, 20_000) for time in range(START_MS, begin, _BUCKET_MS)]
     gap = WINDOW_MS if alerting else WINDOW_MS + 1
     found = [spike(begin, f"phone-{number:06}", 1) for number in range(count)]
     found += [crash(begin + gap, f"phone-{number:06}", 1) for number in range(count)]

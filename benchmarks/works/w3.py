@@ -40,10 +40,11 @@ def rule_text(number: int, pair: Pair) -> str:
 def make(lines: list[bytes], rules: int) -> Work:
     """The work over these events with so many rules."""
     wanted = pairs(rules)
+    texts = [rule_text(number, pair) for number, pair in enumerate(wanted)]
     return Work(
         name=f"w3-{rules}",
-        about="rules of one shape, each with its own score, port, second kind and window, for each device",
-        ruleset=dsl.load_text(EVENTS + "".join(rule_text(number, pair) for number, pair in enumerate(wanted))),
+        about="rules of one shape, each with a score, a port, a second kind and a window of its own",
+        ruleset=dsl.load_text(EVENTS + "".join(texts)),
         lines=lines,
         reference=partial(reference.count, wanted),
         brute_force=lambda events: len(latest_pairs(events, wanted)),

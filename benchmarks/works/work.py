@@ -8,6 +8,11 @@ import msgspec
 
 from dsl import RuleSet
 
+Chains = Callable[[int, bool], tuple[list[bytes], list[bytes]]]
+"""For the cost of one alert: ``chains(n, alerting)`` gives the events that lead up to it, and then those of n
+chains that alert, or that miss by a millisecond.
+"""
+
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to measure.
@@ -21,8 +26,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         brute_force: finds that number in an obvious way, however slow; None where the reference is the check.
         counted: the rules whose alerts the reference counts; None: all.
         budget: the most that DESIGN.md section 7 allows, in times of the decode floor; None: no promise.
-        chains: for the cost of one alert: ``chains(n, alerting)`` gives the events that lead up to it and
-            then n chains that alert, or that miss by a millisecond; None: not measured here.
+        chains: see ``Chains``; None: the cost of an alert is not measured here.
     """
 
     name: str
@@ -33,7 +37,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     brute_force: Callable[[list[bytes]], int] | None = None
     counted: frozenset[str] | None = None
     budget: float | None = None
-    chains: Callable[[int, bool], tuple[list[bytes], list[bytes]]] | None = None
+    chains: Chains | None = None
 
 
 class CannotRun(Exception):

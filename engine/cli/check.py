@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 import dsl
 from dsl.diagnostics import ERROR, in_order
+from dsl.params import PARAMS_FILE
 from engine.cli.common import load_rules, out, plural, print_diagnostics
 from engine.matcher import Matcher
 
@@ -36,6 +37,7 @@ def check(
     found = in_order([*ruleset.diagnostics, *Matcher(ruleset).diagnostics])
     errors = sum(d.severity == ERROR for d in found)
     warnings = len(found) - errors
+    files = len(ruleset.texts.keys() - {PARAMS_FILE})
     if json:
         for diagnostic in found:
             record = dsl.as_record(diagnostic, ruleset.texts.get(diagnostic.file, ""))
@@ -44,5 +46,5 @@ def check(
         print_diagnostics(ruleset, found, out)
         loaded = f"{plural(len(ruleset.rules), 'rule')} and {plural(len(ruleset.tests), 'test')} loaded"
         findings = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
-        out.print(f"{plural(len(ruleset.texts), 'file')}: {loaded}, {findings}")
+        out.print(f"{plural(files, 'file')}: {loaded}, {findings}")
     return 1 if errors or (strict and warnings) else 0

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 import dsl
-from dsl.params import parse_override
+from dsl.params import PARAMS_FILE, parse_override
 from engine import packs
 
 out = Console(highlight=False, soft_wrap=True)
@@ -40,9 +40,13 @@ def load_rules(paths: Sequence[str], settings: Sequence[str] = ()) -> dsl.RuleSe
     if not paths:
         raise UsageError("no rules are given; name files, folders or a shipped pack such as `mobile`")
     try:
-        return dsl.load([packs.resolve(path) for path in paths], overrides(settings))
+        ruleset = dsl.load([packs.resolve(path) for path in paths], overrides(settings))
     except FileNotFoundError as error:
         raise UsageError(str(error)) from None
+    if not ruleset.texts.keys() - {PARAMS_FILE}:
+        # Nothing wrong in no files: a mistyped folder must not pass a check in a pipeline.
+        raise UsageError(f"there are no .rule files in {', '.join(f'`{path}`' for path in paths)}")
+    return ruleset
 
 
 def print_diagnostics(ruleset: dsl.RuleSet, found: Sequence[dsl.Diagnostic], console: Console) -> None:

@@ -25,7 +25,7 @@ MAX_SHOWN = 10_000
 
 
 def replay(
-    *files: str,
+    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     rules: Annotated[list[str], Parameter(negative="", consume_multiple=True)],
     json: Annotated[bool, Parameter(negative="")] = False,
     source: str | None = None,
@@ -57,6 +57,10 @@ def replay(
     # `--rules` takes all that follows it; a file that is no rule file was meant as a recording.
     files = (*files, *(path for path in rules if _is_recording(path)))
     rules = [path for path in rules if not _is_recording(path)]
+    # A lone `-` has to get through, so the parser lets every other hyphen through as well.
+    unknown = next((name for name in files if name.startswith("-") and name != "-"), None)
+    if unknown is not None:
+        raise UsageError(f"there is no option `{unknown}`")
     if not files:
         raise UsageError("no recordings are given; `-` reads standard input")
     if source is not None and source not in SOURCES:

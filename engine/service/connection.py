@@ -16,6 +16,7 @@ from typing import Any, cast
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import AuthorizationError, SlowConsumerError
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from engine.service.errors import ServiceError, SettingsError
@@ -129,6 +130,8 @@ class Connection:
             ) from None
         except (ValueError, TypeError) as error:
             raise SettingsError(f"The login cannot be used: {type(error).__name__}.") from None
+        except NatsError as error:
+            raise ServiceError(f"The connection cannot be opened: {error}.") from None
 
     def _check_version(self) -> None:
         version = self.client.connected_server_version

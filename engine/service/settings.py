@@ -178,7 +178,8 @@ def _check(settings: Settings) -> None:
     if not settings.servers:
         raise SettingsError("Setting servers (NATS_URL) names no server.")
     for url in settings.servers:
-        if not _URL.fullmatch(url):
+        address = _URL.fullmatch(url)
+        if not address or not 0 < int(address["port"] or 4222) <= 65535:
             raise SettingsError(
                 f"Setting servers (NATS_URL) has {without_login(url)[:80]!r}, which is no server address "
                 "such as nats://127.0.0.1:4222."

@@ -116,6 +116,7 @@ def test_a_pack_is_known_by_its_name(run: Run) -> None:
         ("check", "mobile", "--set", "crash_window"),
         ("run", "--rules", "mobile", "--max-skew", "soon"),
         ("run", "--rules", "mobile", "--servers", "::::"),
+        ("run", "--rules", "mobile", "--servers", "nats://127.0.0.1:99999"),
         ("run", "--rules", "mobile", "--log-level", "shout"),
     ],
 )

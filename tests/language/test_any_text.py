@@ -68,7 +68,7 @@ def test_any_text_in_every_string(text: str) -> None:
         f"EVENT a {quoted} {{ s: string? FROM {quoted} {quoted}  i: ip? }}\n"
         f"LIST l = [{quoted}]\n"
         f"RULE r {quoted} {{ META {{ {quoted}: {quoted} }}  WHEN a [s == {quoted} OR s LIKE {quoted} "
-        f"OR s MATCHES {quoted} OR i == {quoted} OR i IN CIDR({quoted})] AS t  ALERT {{ title: {quoted} }} }}\n"
+        f"OR s MATCHES {quoted} OR i == {quoted} OR i IN CIDR({quoted})] ALERT {{ title: {quoted} }} }}\n"
         f"TEST {quoted} FOR r {{ AT 0s a {{ {quoted}: {quoted} }} EXPECT ALERT {{ {quoted}: {quoted} }} }}\n"
     )
 

@@ -12,6 +12,7 @@ import dsl
 from dsl.bind import bind
 from dsl.model import RuleSet
 from dsl.parse import parse
+from dsl.ruleset import rebind
 
 PREAMBLE = (Path(__file__).parent / "cases" / "preamble.rule").read_text("utf-8")
 
@@ -241,3 +242,9 @@ def test_an_alert_type_has_the_fields_the_rule_gives_it() -> None:
         RULE two { WHEN ALERT one [port > 3 AND count > 3 AND class == "x" AND app == xs_last_app] }
     """
     assert set(load(text).rules) == {"one", "two"}
+
+
+def test_rebinding_does_not_read_the_list_of_params_as_rules() -> None:
+    rules = dsl.load_text("EVENT a { x: int }\nPARAM p = 1\n", params={"nope": 1})
+    again = rebind(rules, {"p": 3})
+    assert (again.errors, again.params["p"].value) == ((), 3)

@@ -1,6 +1,6 @@
 """Prints a digest of the alerts of many seeded cases; a child process of test_properties.py.
 
-    python encoded.py COUNT
+python encoded.py COUNT
 """
 
 import hashlib

@@ -18,9 +18,7 @@ from dsl import model as m
 Wire = Mapping[str, Any]
 """An event as it comes: the JSON object."""
 
-ENVELOPE = frozenset(
-    {"id", "time", "start", "seen", "source", "kind", "device", "quality", "attribution"}
-)
+ENVELOPE = frozenset({"id", "time", "start", "seen", "source", "kind", "device", "quality", "attribution"})
 
 
 class NotCovered(Exception):

@@ -103,7 +103,7 @@ class RuleWriter:
             alias, field = self._random.choice(readable)
             return self._cross(kind, alias, field)
         if kind in ("alpha", "beta") and shape == 5:
-            return self._pick('app == "p"', 'app != "p"', "app EXISTS", "NOT app LIKE \"p*\"")
+            return self._pick('app == "p"', 'app != "p"', "app EXISTS", 'NOT app LIKE "p*"')
         if kind in ("beta", "gamma") and shape == 6:
             return self._pick("y", "NOT y", "y MISSING")
         return self._pick(

@@ -158,9 +158,7 @@ class Definition:
 
     # --- patterns: choices of events for the steps, in order
 
-    def pattern(
-        self, pattern: m.Pattern, before: Taken | None, names: Mapping[str, Wire]
-    ) -> Iterator[Taken]:
+    def pattern(self, pattern: m.Pattern, before: Taken | None, names: Mapping[str, Wire]) -> Iterator[Taken]:
         """Every choice for a pattern. ``before`` is the choice for the step before it, if there is one."""
         for choice in self._steps(pattern.steps, before, names):
             first = choice.events[0] if choice.events else None
@@ -260,9 +258,7 @@ class Definition:
 
     # --- item 5: guards void choices
 
-    def _guarded(
-        self, guard: m.Guard, before: Taken | None, taken: Taken, names: Mapping[str, Wire]
-    ) -> bool:
+    def _guarded(self, guard: m.Guard, before: Taken | None, taken: Taken, names: Mapping[str, Wire]) -> bool:
         """WITHOUT: after the previous step, up to and including the event that completes this one."""
         if guard.lookback_ms is not None:
             return self._looked_back(guard.source, guard.lookback_ms, taken.events[0], names)

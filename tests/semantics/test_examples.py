@@ -54,7 +54,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "a0, b2, c6, a10, b12, c15",
         "a10 b12 c15",
     ),
-    "bounds inside a group": ("WHEN (a THEN b WITHIN 2ms) THEN c WITHIN 9ms", "a0, b3, c4, a5, b7, c8", "a5 b7 c8"),
+    "bounds inside a group": (
+        "WHEN (a THEN b WITHIN 2ms) THEN c WITHIN 9ms",
+        "a0, b3, c4, a5, b7, c8",
+        "a5 b7 c8",
+    ),
     "a tie goes by position": ("WHEN a THEN b WITHIN 5ms", "b1, a1", ""),
     "a tie in order": ("WHEN a THEN b WITHIN 5ms", "a1, b1", "a1 b1"),
     "latest is the default": ("WHEN a THEN b WITHIN 9ms", "a0, a1, b2", "a1 b2"),
@@ -65,8 +69,16 @@ CASES: dict[str, tuple[str, str, str]] = {
     "a guard voids": ("WHEN a THEN b WITHOUT g WITHIN 9ms", "a0, g1, b2", ""),
     "a guard before the start does not": ("WHEN a THEN b WITHOUT g WITHIN 9ms", "g0, a0, b2", "a0 b2"),
     "a guard after the step does not": ("WHEN a THEN b WITHOUT g WITHIN 9ms", "a0, b2, g2", "a0 b2"),
-    "a guard covers its gap only": ("WHEN a THEN b WITHOUT g THEN c WITHIN 9ms", "a0, b1, g2, c3", "a0 b1 c3"),
-    "guard and step at once is a guard": ("WHEN a THEN b WITHOUT b [x == 1] WITHIN 9ms", "a0, b1 x=1, b2", ""),
+    "a guard covers its gap only": (
+        "WHEN a THEN b WITHOUT g THEN c WITHIN 9ms",
+        "a0, b1, g2, c3",
+        "a0 b1 c3",
+    ),
+    "guard and step at once is a guard": (
+        "WHEN a THEN b WITHOUT b [x == 1] WITHIN 9ms",
+        "a0, b1 x=1, b2",
+        "",
+    ),
     "guards act before selection": (
         "WHEN a AS s THEN b WITHOUT g [x == s.x] WITHIN 9ms",
         "a0 x=1, a1 x=2, g2 x=2, b3",
@@ -173,7 +185,11 @@ AHEAD: dict[str, tuple[str, str, str]] = {
         "a0, b3, b5, b6, a10, g15, b17, a20, g26, b27",
         "a0 b6, a20 b27",
     ),
-    "no g before the first": ("WHEN NO g FOR 5ms THEN a THEN b WITHIN 4ms", "g0, a5, b6, a11, b12", "a11 b12"),
+    "no g before the first": (
+        "WHEN NO g FOR 5ms THEN a THEN b WITHIN 4ms",
+        "g0, a5, b6, a11, b12",
+        "a11 b12",
+    ),
     "without for looks back": ("WHEN a THEN b WITHOUT g FOR 3ms WITHIN 9ms", "g0, a0, b3, b4", "a0 b4"),
 }
 

@@ -10,13 +10,16 @@ from random import Random
 
 import msgspec
 from generate import Case, cases
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import feed, flat, runnable
 
 import engine
 
+FEWER = settings(max_examples=max(1, settings().max_examples // 3))
 
+
+@FEWER
 @given(cases(), st.randoms(use_true_random=False))
 def test_one_by_one_equals_all_at_once(case: Case, random: Random) -> None:
     """Events fed singly, and as one JSON array decoded at once, give the same alerts, byte for byte."""
@@ -36,6 +39,7 @@ def test_one_by_one_equals_all_at_once(case: Case, random: Random) -> None:
     assert together == singly
 
 
+@FEWER
 @given(cases(), st.randoms(use_true_random=False))
 def test_a_partition_by_device_equals_one_process(case: Case, random: Random) -> None:
     ruleset = case.ruleset

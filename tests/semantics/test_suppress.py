@@ -5,13 +5,15 @@ from __future__ import annotations
 from random import Random
 
 from generate import Case, random_case
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import Match, matches
 from running import evidence, feed, flat, runnable, standing
 from suppression import published
 
 import dsl
+
+FEWER = settings(max_examples=max(1, settings().max_examples // 3))
 
 DECLARATIONS = """
 EVENT a { x: int? }
@@ -39,6 +41,7 @@ def suppressing(draw: st.DrawFn) -> tuple[Case, int, bool]:
     return Case(body[:-1] + clause, case.events), duration, per_device
 
 
+@FEWER
 @given(suppressing())
 def test_suppressed_matches_are_counted_not_published(drawn: tuple[Case, int, bool]) -> None:
     case, duration, per_device = drawn
@@ -48,7 +51,8 @@ def test_suppressed_matches_are_counted_not_published(drawn: tuple[Case, int, bo
     ordered = case.in_order()
     starts = {wire["id"]: place for place, (wire, _) in enumerate(ordered)}
     # At one event the alerts are published in the order in which their runs began.
-    found = sorted(matches(ruleset, ruleset.rules["r"], case.events), key=lambda m: (m.moment, starts[m.evidence[0]]))
+    found = matches(ruleset, ruleset.rules["r"], case.events)
+    found.sort(key=lambda match: (match.moment, starts[match.evidence[0]]))
     device = {wire["id"]: str(wire["device"]) for wire, _ in ordered}
 
     def group_of(match: Match) -> tuple[str, ...]:
