@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="thenwire beside bare decoding and hand-written code, on the same events in the same run.",
+        description="thenwire beside bare decoding and hand-written code, on the same events.",
     )
     parser.add_argument(
         "--short", action="store_true", help="fewer events: under a minute, all counts checked"

@@ -1,8 +1,8 @@
 """The right number of matches, found by looking at every pair: slow, and shares nothing with the engine.
 
 The reading is that of SELECT LATEST for two steps, which is also EQL's: every first event starts a run; a
-second event completes all runs of its key that are within the window and not used up; together they are one match,
-of the latest of them, and all are used up.
+second event completes all runs of its key that are within the window and not used up; together they are one
+match, of the latest of them, and all are used up.
 """
 
 from __future__ import annotations

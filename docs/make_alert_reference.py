@@ -31,7 +31,9 @@ def example() -> str:
 
 def schema() -> str:
     """The JSON Schema of the alert, from the struct that is encoded."""
-    return msgspec.json.format(msgspec.json.encode(_clean(msgspec.json.schema(Alert))), indent=2).decode() + "\n"
+    return (
+        msgspec.json.format(msgspec.json.encode(_clean(msgspec.json.schema(Alert))), indent=2).decode() + "\n"
+    )
 
 
 def _clean(part: Any) -> Any:

@@ -45,7 +45,9 @@ def draw(alert: Alert) -> str:
 
     Without the web font that rich names: a picture of the documentation fetches nothing.
     """
-    console = Console(record=True, file=StringIO(), width=COLUMNS, force_terminal=True, color_system="truecolor")
+    console = Console(
+        record=True, file=StringIO(), width=COLUMNS, force_terminal=True, color_system="truecolor"
+    )
     console.print(alert_panel(alert))
     picture = console.export_svg(title="thenwire demo", unique_id="thenwire-alert")
     return _FONT_FACE.sub("", picture).replace("Fira Code, monospace", "monospace")

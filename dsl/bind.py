@@ -230,13 +230,12 @@ class _Binder:
             self.tables.rules[node.name.text] = (node, report.file)
 
         self.each(n.RuleNode, collect)
-        order, closing = order_of_use(
-            {name: [a.name.text for a in alert_atoms(node)] for name, (node, _) in nodes.items()}
-        )
+        read = {name: alert_atoms(node) for name, (node, _) in nodes.items()}
+        order, closing = order_of_use({name: [a.name.text for a in atoms] for name, atoms in read.items()})
         bound: dict[str, Rule] = {}
         for name in order:
             node, report = nodes[name]
-            for atom in alert_atoms(node):
+            for atom in read[name]:
                 if (name, atom.name.text) in closing:
                     report.error(
                         "TW211",

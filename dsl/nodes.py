@@ -450,4 +450,4 @@ def walk(root: Node) -> Iterator[Node]:
             left.extend(reversed(item))
         elif isinstance(item, Node):
             yield item
-            left.extend(getattr(item, field) for field in reversed(item.__struct_fields__))
+            left.extend([getattr(item, field) for field in item.__struct_fields__[:0:-1]])  # not the span

@@ -67,7 +67,7 @@ def bind_param(node: n.ParamNode, overrides: Overrides, report: Report) -> Param
             f"`{name}` was set to {str(value)[:40]!r}" if in_range else f"`{name}` was set out of range",
             node.name.span,
             f"it is {describe(type_)}",
-            "set it to a value of its type; durations in milliseconds, sizes in bytes",
+            "a value of its type: such as 10m, 20KB, 4.5, TRUE or text",
         )
         return None
     return Param(name, value, type_, node.text, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +20,7 @@ from engine.alerts import (
     Excluded,
     Plain,
     RuleInfo,
+    Severity,
     StepEvidence,
     Timing,
     Window,
@@ -88,8 +89,10 @@ class AlertBuilder:
         key = (match.first.event.device, *match.key)
         return self._values[match.chain][value](match.events, key, elapsed_ms(match))
 
-    def severity(self, match: Match) -> str:
-        return str(self._value(match, self._rule.severity) or "medium")
+    def severity(self, match: Match) -> Severity:
+        """What SEVERITY gives for a match; ``none``: it is not published."""
+        found: Severity = self._value(match, self._rule.severity) or "medium"
+        return found
 
     def suppress_key(self, match: Match) -> tuple[Any, ...]:
         """The values SUPPRESS groups by; empty without SUPPRESS."""
@@ -116,7 +119,7 @@ class AlertBuilder:
         self,
         match: Match,
         alert_id: str,
-        activity: str,
+        activity: Literal["create", "update", "close"],
         suppressed: int,
         before: Alert | None = None,
         note: str = "",
@@ -255,7 +258,7 @@ class AlertBuilder:
             why.append("an event is known only by its first or last time")
         if any(kept.begin != kept.time for kept in match.events):
             why.append("an event is an interval")
-        level = "high" if not why else "medium" if len(why) == 1 else "low"
+        level: Literal["low", "medium", "high"] = "high" if not why else "medium" if len(why) == 1 else "low"
         return Confidence(level, why)
 
     def _reason(self, match: Match, names: tuple[str, ...], deviations: list[Deviation], note: str) -> str:

@@ -7,10 +7,11 @@ Times in alerts are RFC 3339 in UTC with milliseconds, durations the literals of
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+Severity = Literal["none", "info", "low", "medium", "high", "critical"]
 SCHEMA = "thenwire.alert/1"
 Plain = str | int | float | bool | None
 
@@ -27,7 +28,7 @@ class RuleInfo(msgspec.Struct, frozen=True):
 class Confidence(msgspec.Struct, frozen=True):
     """How sure the evidence is, apart from how bad it would be. ``level``: low, medium, high."""
 
-    level: str
+    level: Literal["low", "medium", "high"]
     why: list[str]
 
 
@@ -111,16 +112,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: str = SCHEMA
     id: str
-    activity: str
-    status: str
+    activity: Literal["create", "update", "close"]
+    status: Literal["open", "closed"]
     revision: int
     revisable_until: str
     time: str
     rule: RuleInfo
     title: str
     reason: str
-    severity: str
-    created_severity: str
+    severity: Severity
+    created_severity: Severity
     risk: float | None
     confidence: Confidence
     device: str
@@ -164,4 +165,4 @@ def number(value: float) -> str:
     """A number for a sentence: whole ones with thousands separators, others with three figures."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

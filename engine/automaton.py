@@ -95,13 +95,15 @@ class RuleTable(msgspec.Struct, frozen=True):
 class Match(msgspec.Struct, frozen=True):
     """A completed run: the chain taken and its events, in the order of its steps.
 
-    ``capped``: a choice that was dropped could have changed it.
+    ``capped``: a choice that was dropped could have changed it. ``waits``: deadlines that must have
+    passed before it holds, each with the number of the rule's clock that must pass it (*search* only).
     """
 
     key: Key
     chain: int
     events: Events
     capped: bool
+    waits: tuple[tuple[int, int], ...] = ()
 
     @property
     def first(self) -> Kept:
@@ -306,9 +308,7 @@ class Automaton:
             for projection in veto.projections:
                 projected = tuple(part if has else None for part, has in zip(key, projection, strict=True))
                 for guard in seen.get(projected, ()):
-                    if since <= guard.time <= until and (
-                        not veto.tests or veto.tests[chain](guard, events)
-                    ):
+                    if since <= guard.time <= until and (not veto.tests or veto.tests[chain](guard, events)):
                         return True
         return False
 

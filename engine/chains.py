@@ -3,7 +3,8 @@
 A pattern is a tree; the automaton wants a line. Nested patterns become bounds between two steps of
 the line. ONE OF whose branches are single events stays one step that several sources may complete;
 with a longer branch the pattern becomes several alternative lines, tried side by side in the
-order of the branches.
+order of the branches. NO is a step of its own, completed by its deadline; where NO comes first it
+becomes a look back before the first event. ALL OF and ANY stay one step, whose branches are lines.
 """
 
 from __future__ import annotations
@@ -33,27 +34,60 @@ class Choice(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
 
 
+class Absence(msgspec.Struct, frozen=True):
+    """The step is a deadline: the choice's source must not fit in the time after the step before."""
+
+    duration_ms: int
+
+
+class Level(msgspec.Struct, frozen=True):
+    """The step is AT LEAST: the choice's source, ``amount`` times in the window up to its event."""
+
+    amount: int | float
+    measure: str
+    field: str | None
+    window_ms: int
+
+
+class Gather(msgspec.Struct, frozen=True):
+    """The step is ALL OF or ANY: so many of the branches, each with its alternative lines."""
+
+    needed: int
+    branches: tuple[tuple[Chain, ...], ...]
+
+
 class ChainStep(msgspec.Struct, frozen=True):
     """A step of the line: completed by one event that fits one of the choices, the first listed
     winning; voided by any guard since the step before (``guards``) or in the time before it
-    (``lookbacks``, with milliseconds).
+    (``lookbacks``, with milliseconds). ``what`` says of a step that is no single event what it is;
+    ``names`` are the names of an ALL OF or ANY, which has no choices.
     """
 
     choices: tuple[Choice, ...]
     guards: tuple[m.Source, ...]
+    lookbacks: tuple[tuple[m.Source, int], ...] = ()
+    what: Absence | Level | Gather | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def positive(self) -> bool:
+        """Whether events complete it."""
+        return not isinstance(self.what, Absence)
 
 
 class Bound(msgspec.Struct, frozen=True):
     """Between steps ``first`` and ``last``: at least ``lower`` and at most ``upper`` milliseconds.
 
     The upper bound is measured from the earliest begin of the events between the two, so that an
-    interval fits only whole; the lower from the time of the first to the begin of the last.
+    interval fits only whole; the lower from the time of the first to the begin of the last. Where
+    ``gap``, a first step of several events counts by its last event, else by all of them.
     """
 
     first: int
     last: int
     lower: int | None
     upper: int | None
+    gap: bool = False
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -75,7 +109,40 @@ class Chain(msgspec.Struct, frozen=True):
             for choice in step.choices:
                 for name in choice.names:
                     found[name] = index
+            for name in (*step.names, *inner_names(step)):
+                found[name] = index
         return found
+
+    def places(self, offset: int = 0) -> dict[str, str]:
+        """Step name to the Python expression of its element, in a choice ``p`` where this chain
+        begins at ``offset``.
+        """
+        found: dict[str, str] = {}
+        for index, step in enumerate(self.steps, offset):
+            names = [name for choice in step.choices for name in choice.names]
+            found.update((name, f"p[{index}]") for name in (*names, *step.names))
+            found.update((name, f"p[{index}].named({name!r})") for name in inner_names(step))
+        return found
+
+
+def inner_names(step: ChainStep) -> tuple[str, ...]:
+    """The names given inside the branches of an ALL OF or ANY, in the order written."""
+    if not isinstance(step.what, Gather):
+        return ()
+    lines = [chain for branch in step.what.branches for chain in branch]
+    return tuple(dict.fromkeys(name for chain in lines for name in chain.positions()))
+
+
+def sources_of(chain: Chain) -> Iterator[m.Source]:
+    """Every source of a chain, guards first, in the order written."""
+    for step in chain.steps:
+        yield from step.guards
+        yield from (source for source, _ in step.lookbacks)
+        yield from (choice.source for choice in step.choices)
+        if isinstance(step.what, Gather):
+            for branch in step.what.branches:
+                for line in branch:
+                    yield from sources_of(line)
 
 
 def chains_of(pattern: m.Pattern) -> tuple[Chain, ...]:
@@ -85,7 +152,7 @@ def chains_of(pattern: m.Pattern) -> tuple[Chain, ...]:
         Unsupported: a construct that this engine does not run yet.
     """
     found: list[Chain] = []
-    for chain in _pattern(pattern):
+    for chain in _pattern(pattern, leading=True):
         found.append(chain)
         if len(found) > MAX_ALTERNATIVES:
             raise Unsupported(
@@ -95,55 +162,83 @@ def chains_of(pattern: m.Pattern) -> tuple[Chain, ...]:
 
 
 def _shift(bounds: tuple[Bound, ...], by: int) -> tuple[Bound, ...]:
-    return tuple(Bound(b.first + by, b.last + by, b.lower, b.upper) for b in bounds)
+    return tuple(Bound(b.first + by, b.last + by, b.lower, b.upper, b.gap) for b in bounds)
 
 
-def _pattern(pattern: m.Pattern) -> Iterator[Chain]:
-    """Every line of a pattern, its own WITHIN included."""
+Lookbacks = tuple[tuple[m.Source, int], ...]
 
-    def extend(chain: Chain, index: int) -> Iterator[Chain]:
+
+def _pattern(pattern: m.Pattern, leading: bool = False) -> Iterator[Chain]:
+    """Every line of a pattern, its own WITHIN included. ``leading``: nothing comes before it."""
+
+    def extend(chain: Chain, index: int, lookbacks: Lookbacks) -> Iterator[Chain]:
         if index == len(pattern.steps):
-            bounds = chain.bounds
-            if pattern.within_ms is not None and len(chain.steps) > 1:
-                bounds = (*bounds, Bound(0, len(chain.steps) - 1, None, pattern.within_ms))
-            yield Chain(chain.steps, bounds, chain.rank)
+            if lookbacks:
+                raise Unsupported("NO with nothing before or after it", pattern.span)
+            yield Chain(chain.steps, (*chain.bounds, *_overall(chain, pattern.within_ms)), chain.rank)
             return
         step = pattern.steps[index]
-        for part in _step(step):
-            before = len(chain.steps)
+        before = len(chain.steps)
+        if leading and not before and isinstance(step.node, m.AbsenceNode):
+            looked = (*lookbacks, (step.node.source, step.node.duration_ms))
+            yield from extend(chain, index + 1, looked)
+            return
+        for part in _step(step, leading and not before):
+            if lookbacks:
+                part = _looking_back(part, lookbacks)
             bounds = (*chain.bounds, *_shift(part.bounds, before))
-            if before and (step.after_ms is not None or step.within_ms is not None):
+            positive = [i for i, s in enumerate(part.steps, before) if s.positive]
+            if before and positive and (step.after_ms is not None or step.within_ms is not None):
                 if step.after_ms is not None:
-                    bounds = (*bounds, Bound(before - 1, before, step.after_ms, None))
+                    bounds = (*bounds, Bound(before - 1, positive[0], step.after_ms, None, gap=True))
                 if step.within_ms is not None:
-                    bounds = (*bounds, Bound(before - 1, before + len(part.steps) - 1, None, step.within_ms))
+                    bounds = (*bounds, Bound(before - 1, positive[-1], None, step.within_ms, gap=True))
             rank = (*chain.rank, *(i + before if i >= 0 else i for i in part.rank))
-            yield from extend(Chain((*chain.steps, *part.steps), bounds, rank), index + 1)
+            yield from extend(Chain((*chain.steps, *part.steps), bounds, rank), index + 1, ())
 
-    yield from extend(Chain((), (), ()), 0)
+    yield from extend(Chain((), (), ()), 0, ())
 
 
-def _step(step: m.Step) -> Iterator[Chain]:
+def _overall(chain: Chain, within_ms: int | None) -> tuple[Bound, ...]:
+    """WITHIN at the end of a pattern: over its positive steps."""
+    positive = [i for i, step in enumerate(chain.steps) if step.positive]
+    if within_ms is None or not positive:
+        return ()
+    if len(positive) == 1 and chain.steps[positive[0]].what is None:
+        return ()
+    return (Bound(positive[0], positive[-1], None, within_ms),)
+
+
+def _looking_back(chain: Chain, lookbacks: Lookbacks) -> Chain:
+    """Look backs stand at the first event."""
+    first = next((i for i, step in enumerate(chain.steps) if step.positive), None)
+    if first is None:
+        return chain
+    steps = list(chain.steps)
+    steps[first] = msgspec.structs.replace(steps[first], lookbacks=(*steps[first].lookbacks, *lookbacks))
+    return msgspec.structs.replace(chain, steps=tuple(steps))
+
+
+def _step(step: m.Step, leading: bool) -> Iterator[Chain]:
     """Every line of one step, without the gap before it."""
-    guards: list[m.Source] = []
-    for guard in step.guards:
-        if guard.lookback_ms is not None:
-            raise Unsupported("WITHOUT .. FOR", guard.span)
-        guards.append(guard.source)
+    lookbacks = tuple((g.source, g.lookback_ms) for g in step.guards if g.lookback_ms is not None)
+    for chain in _node(step, leading):
+        yield _looking_back(chain, lookbacks) if lookbacks else chain
+
+
+def _node(step: m.Step, leading: bool) -> Iterator[Chain]:
+    guards = [guard.source for guard in step.guards if guard.lookback_ms is None]
     match step.node:
         case m.EventNode():
             names = (step.name,) if step.name else ()
             yield Chain((ChainStep((Choice(step.node.source, names),), tuple(guards)),), (), (0,))
         case m.GroupNode():
-            for chain in _pattern(step.node.pattern):
+            for chain in _pattern(step.node.pattern, leading):
                 yield _named(_guarded(chain, guards, step), step.name)
         case m.OneOfNode():
-            lines = [_pattern(branch) for branch in step.node.branches]
-            parts = [list(line) for line in lines]
+            parts = [list(_pattern(branch, leading)) for branch in step.node.branches]
             # A branch with a name of its own stays apart: its name is missing on the others.
-            if all(len(x) == 1 and len(x[0].steps) == 1 and not x[0].positions() for x in parts) and not any(
-                x[0].steps[0].guards for x in parts
-            ):
+            if all(len(x) == 1 and _is_plain(x[0]) for x in parts):
                 choices = tuple(c for line in parts for c in line[0].steps[0].choices)
                 if step.name:
                     choices = tuple(Choice(c.source, (*c.names, step.name)) for c in choices)
@@ -155,27 +250,53 @@ def _step(step: m.Step) -> Iterator[Chain]:
                         ranked = Chain(chain.steps, chain.bounds, rank)
                         yield _named(_guarded(ranked, guards, step), step.name)
         case m.AbsenceNode():
-            raise Unsupported("absence (NO .. FOR)", step.span)
-        case m.AllOfNode():
-            raise Unsupported("ALL OF", step.span)
-        case m.AnyOfNode():
-            raise Unsupported("ANY k OF", step.span)
+            if leading:
+                raise Unsupported("NO with nothing before or after it", step.span)
+            absence = Absence(step.node.duration_ms)
+            choice = Choice(step.node.source, ())
+            yield Chain((ChainStep((choice,), tuple(guards), (), absence),), (), (0,))
         case m.LevelNode():
-            raise Unsupported("AT LEAST", step.span)
+            node = step.node
+            level = Level(node.amount, node.measure, node.field, node.window_ms)
+            choice = Choice(node.source, (step.name,) if step.name else ())
+            yield Chain((ChainStep((choice,), tuple(guards), (), level),), (), (0,))
+        case m.AllOfNode() | m.AnyOfNode():
+            branches = tuple(tuple(_pattern(branch)) for branch in step.node.branches)
+            if any(len(branch) > MAX_ALTERNATIVES for branch in branches):
+                raise Unsupported(
+                    f"ONE OF with more than {MAX_ALTERNATIVES} combinations of branches", step.span
+                )
+            needed = step.node.needed if isinstance(step.node, m.AnyOfNode) else len(branches)
+            names = (step.name,) if step.name else ()
+            gather = Gather(needed, branches)
+            yield Chain((ChainStep((), tuple(guards), (), gather, names),), (), (0,))
+
+
+def _is_plain(chain: Chain) -> bool:
+    """Whether it is one event and nothing else."""
+    step = chain.steps[0]
+    return len(chain.steps) == 1 and not (step.what or step.guards or step.lookbacks or chain.positions())
 
 
 def _named(chain: Chain, name: str | None) -> Chain:
     """The name of a group or ONE OF is that of its last event."""
     if name is None:
         return chain
-    last = chain.steps[-1]
-    choices = tuple(Choice(c.source, (*c.names, name)) for c in last.choices)
-    return Chain((*chain.steps[:-1], ChainStep(choices, last.guards)), chain.bounds, chain.rank)
+    at = max((i for i, step in enumerate(chain.steps) if step.positive), default=None)
+    if at is None:
+        return chain
+    last = chain.steps[at]
+    if isinstance(last.what, Gather):
+        named = msgspec.structs.replace(last, names=(*last.names, name))
+    else:
+        choices = tuple(Choice(c.source, (*c.names, name)) for c in last.choices)
+        named = msgspec.structs.replace(last, choices=choices)
+    return msgspec.structs.replace(chain, steps=(*chain.steps[:at], named, *chain.steps[at + 1 :]))
 
 
 def _guarded(chain: Chain, guards: list[m.Source], step: m.Step) -> Chain:
     """WITHOUT on a group or branch of several events covers all its gaps, up to its last event."""
     if not guards:
         return chain
-    steps = tuple(ChainStep(s.choices, (*s.guards, *guards)) for s in chain.steps)
-    return Chain(steps, chain.bounds, chain.rank)
+    steps = tuple(msgspec.structs.replace(s, guards=(*s.guards, *guards)) for s in chain.steps)
+    return msgspec.structs.replace(chain, steps=steps)

@@ -65,6 +65,7 @@ class Emitter:
             "_divide": run.divide,
             "_remainder": run.remainder,
             "_round": run.rounded,
+            "_domain": run.registrable_domain,
             "_reading": reading_of,
             "_latest": latest_reading,
         }
@@ -116,7 +117,7 @@ class Emitter:
                 source = f"({yes} if {self.condition(node.condition, places)} else {no})"
                 return self._guarded(source) if node.optional else (source, [])
             case e.StepAggregate():
-                raise NotImplementedError("levels are refused by the plan")
+                return self._aggregate(node, places)
 
     def nullable(self, node: Value, places: Places) -> str:
         """Source of the value that gives None where it is missing."""
@@ -146,6 +147,15 @@ class Emitter:
                 source = f"getattr({place}.event, {name!r}, None)"
                 return self._guarded(source)
         return self._guarded(source) if node.optional else (source, [])
+
+    def _aggregate(self, node: e.StepAggregate, places: Places) -> tuple[str, list[str]]:
+        """``xs.count``, ``xs.first.f``, ``xs.last.f``; missing where the step was not taken."""
+        place = places.steps[node.step]
+        if place is None:
+            return "None", ["False"]
+        if node.field is None:
+            return self._guarded(f"{place}.count")
+        return self._guarded(f"getattr({place}.{node.part}.event, {attribute(node.field)!r}, None)")
 
     def _baseline(self, node: e.BaselineValue, places: Places) -> tuple[str, list[str]]:
         if node.step is not None:
@@ -199,8 +209,11 @@ class Emitter:
             case "round":
                 value, more = self._guarded(f"_round({', '.join(parts)})")
                 return value, tests + more
+            case "domain":
+                value, more = self._guarded(f"_domain({parts[0]})")
+                return value, tests + more
             case _:
-                raise NotImplementedError(f"the function {node.name} is refused by the plan")
+                raise AssertionError(f"no function {node.name}")
 
     # --- conditions
 
@@ -248,7 +261,15 @@ class Emitter:
                 different = _and([*tests, *more, f"{left} != {right}"])
                 return different if node.negated else f"(not {different})"
             case e.InStep():
-                raise NotImplementedError("levels are refused by the plan")
+                place = places.steps[node.step]
+                if place is None:
+                    return "False"
+                name = self._temporary()
+                # Where no event of the step has the field, it is missing.
+                values = f"({name} := {place}.values({attribute(node.field)!r}))"
+                return self._test(
+                    node.value, places, lambda v: f"{values} and {v} {_not_in(node.negated)} {name}"
+                )
 
     def _test(self, value: Value, places: Places, test: Callable[[str], str]) -> str:
         source, tests = self.value(value, places)

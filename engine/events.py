@@ -279,7 +279,8 @@ class EventDecoder:
         try:
             return epoch_ms(text)
         except (ValueError, OverflowError) as error:
-            raise BadEvent("bad_time", f"{_short(text)}: {error}", raw) from None
+            why = "no offset from UTC" if "offset" in str(error) else "not RFC 3339, or out of range"
+            raise BadEvent("bad_time", f"`{_short(text)}` is no time: {why}", raw) from None
 
     def _bad(self, error: BaseException, raw: bytes) -> BadEvent:
         if isinstance(error, RecursionError):

@@ -16,7 +16,7 @@ from dsl.diagnostics import Diagnostic
 from dsl.expressions import Condition
 from dsl.nodes import Span
 from engine.automaton import CrossTest, RuleTable, StepTable, VetoTable
-from engine.chains import Bound, Chain, Choice, Unsupported, chains_of
+from engine.chains import Chain, Choice, Unsupported, chains_of, sources_of
 from engine.codegen import Emitter, Places, compile_function
 from engine.runtime_functions import ListTest
 
@@ -128,6 +128,10 @@ def _plan_rule(
     index: int, rule: m.Rule, ruleset: m.RuleSet, lists: dict[str, ListTest]
 ) -> tuple[RulePlan, dict[str, list[Role]]]:
     chains = chains_of(rule.pattern)
+    for chain in chains:
+        for step in chain.steps:
+            if step.what is not None or step.lookbacks:
+                raise _Refused("absence, levels and look backs", rule.name_span)
     sources = _sources(chains, rule)
     if len(sources) > MAX_SOURCES:
         raise _Refused(f"a rule with {len(sources)} sources", rule.name_span)
@@ -225,11 +229,8 @@ def _sources(chains: tuple[Chain, ...], rule: m.Rule) -> list[m.Source]:
     """Every source object once, in the order written. One source may stand on several chains."""
     found: dict[int, m.Source] = {}
     for chain in chains:
-        for step in chain.steps:
-            for guard in step.guards:
-                found.setdefault(id(guard), guard)
-            for choice in step.choices:
-                found.setdefault(id(choice.source), choice.source)
+        for source in sources_of(chain):
+            found.setdefault(id(source), source)
     for veto in rule.unless:
         found.setdefault(id(veto.source), veto.source)
     return list(found.values())
@@ -373,8 +374,8 @@ def _latest_only(rule: m.Rule, chains: tuple[Chain, ...], tests: dict[str | None
     if tests or len(chains) != 1 or rule.select != "latest":
         return False
     chain = chains[0]
-    overall = Bound(0, len(chain.steps) - 1, None, _window(chain))
-    return len(chain.steps) == 1 or all(b == overall for b in chain.bounds)
+    overall = (0, len(chain.steps) - 1, None, _window(chain))
+    return len(chain.steps) == 1 or all((b.first, b.last, b.lower, b.upper) == overall for b in chain.bounds)
 
 
 def _start_mask(chains: tuple[Chain, ...], bits: dict[int, int]) -> int:

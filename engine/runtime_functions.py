@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import re2
@@ -64,6 +64,27 @@ def rounded(value: Number, digits: int | None = None) -> Number | None:
         return round(value, digits)
     except (OverflowError, ValueError):
         return None
+
+
+@lru_cache(maxsize=65_536)
+def registrable_domain(host: str) -> str | None:
+    """``domain(host)``: the part of a name that was registered (``a.b.example.co.uk`` gives
+    ``example.co.uk``), in lower case, by the public suffix list that comes with publicsuffixlist.
+    None for addresses, single labels and bare suffixes.
+    """
+    name = host.rstrip(".").lower()
+    if _address(name.strip("[]")) is not None:
+        return None
+    found = _suffixes().privatesuffix(name)
+    return None if found is None else str(found)
+
+
+@cache
+def _suffixes() -> Any:
+    """The list, read when a rule first asks: it takes some tens of milliseconds."""
+    from publicsuffixlist import PublicSuffixList  # the one rule in many that needs it pays for it
+
+    return PublicSuffixList()
 
 
 OPERATORS: dict[str, Callable[[Number, Number], Number | None]] = {

@@ -127,14 +127,15 @@ class _Stream:
         port = PORTS[int(one * one * len(PORTS))]
         return (
             _head("net.flow", time, device, app)
-            + f'"host":"edge-{int(other * 900):03}.example","ip":"198.51.100.{int(other * 256)}","port":{port},'
-            f'"bytes_out":{int(other * 90_000)},"score":{score:.2f}}}'
+            + f'"host":"edge-{int(other * 900):03}.example","ip":"198.51.100.{int(other * 256)}",'
+            f'"port":{port},"bytes_out":{int(other * 90_000)},"score":{score:.2f}}}'
         ).encode()
 
     def _trouble(self, time: int, device: str, app: int) -> bytes:
         return (
             _head(self.trouble(), time, device, app)
-            + f'"class":"memory","signal":"SIGSEGV","app_version":"7.{app}.1","os_version":"18.6.{app % 3}","role":"Foreground"}}'
+            + f'"class":"memory","signal":"SIGSEGV","app_version":"7.{app}.1",'
+            f'"os_version":"18.6.{app % 3}","role":"Foreground"}}'
         ).encode()
 
     def _dns(self, time: int, device: str, app: int) -> bytes:

@@ -171,7 +171,10 @@ class _Stream:
 
 
 def _head(kind: str, time: int, device: str) -> str:
-    return f'{{"kind":"{kind}","device":"{device}","time":{time},"id":"{time}","source":"bench","quality":"exact",'
+    return (
+        f'{{"kind":"{kind}","device":"{device}","time":{time},"id":"{time}","source":"bench",'
+        '"quality":"exact",'
+    )
 
 
 def flow(time: int, device: str, app: int | None, sent: int) -> bytes:

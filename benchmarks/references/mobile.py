@@ -63,19 +63,23 @@ class Level:
         self.spread = self.slow_spread = LEAST_SPREAD
 
     def close(self) -> None:
-        """The bucket is over: learn it, unless it was too high to be normal."""
+        """The bucket is over: learn it; the fleet learns what the device does not refuse."""
         y = log1p(self.total)
-        if self.fleet is not None:
-            self.fleet.learn(y)
+        if self.accept(y) and self.fleet is not None:
+            self.fleet.accept(y)
+
+    def accept(self, y: float) -> bool:
+        """Learn y, unless it is too high to be normal; whether it was learned."""
         if self.samples >= WARMUP:
             if (y - self.centre) / self.spread > DEVIATION:
                 self.high += 1
                 if self.high < 12:
-                    return
+                    return False
                 self.weight = 12
             else:
                 self.high = 0
         self.learn(y)
+        return True
 
     def learn(self, y: float) -> None:
         """Move the centre and the spread."""

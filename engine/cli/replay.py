@@ -15,7 +15,7 @@ from rich.text import Text
 
 from engine.alerts import Alert, encode
 from engine.cli.common import UsageError, complain, err, load_rules, out, plural, print_diagnostics
-from engine.cli.show import print_alerts, safe
+from engine.cli.show import alert_panel, latest, print_alerts, safe
 from engine.matcher import Matcher
 from engine.replay import Recording, Replay, Tally
 from engine.sources import SOURCES
@@ -28,6 +28,7 @@ def replay(
     *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     rules: Annotated[list[str], Parameter(negative="", consume_multiple=True)],
     json: Annotated[bool, Parameter(negative="")] = False,
+    full: Annotated[bool, Parameter(negative="")] = False,
     source: str | None = None,
     device: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
@@ -45,6 +46,8 @@ def replay(
         Files or folders of .rule files, or the name of a shipped pack.
     json
         Alerts as NDJSON on standard output instead of a table; the summary goes to standard error.
+    full
+        Each alert whole, with its evidence and reason, instead of a table.
     source
         The format of all files, where the content does not show it.
     device
@@ -86,6 +89,9 @@ def replay(
         progress.update(task, completed=work.tally.records)
     if json:
         sys.stdout.buffer.flush()
+    elif full:
+        for alert in latest(shown):
+            out.print(alert_panel(alert))
     else:
         print_alerts(shown, out)
     _summary(work.tally, matcher, states)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -77,6 +78,11 @@ def run(
 
     def ready(effective: Settings) -> None:
         err.print(f"running {plural(len(processor.matcher.rules), 'rule')} on {', '.join(effective.servers)}")
+        if effective.embedded:
+            from engine.service.embedded import default_directory
+
+            folder = effective.embedded_directory or default_directory(os.environ)
+            err.print(f"clients log in with the token in {Path(folder) / 'server.conf'}")
 
     try:
         report = serve(settings, processor, on_ready=ready)

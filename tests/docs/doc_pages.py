@@ -10,7 +10,8 @@ Conventions, kept by README.md and docs/**/*.md:
   error; warnings and tests come later on the page), ``bad TW401`` (gives that error), ``not-run-yet``
   (checks, and the engine says TW901).
 - ``console`` blocks hold commands after ``$`` and what they print. A line ``...`` stands for one
-  or more lines, ``...`` in a line for any text. ``exit=1`` is the exit code of its commands where it is not 0.
+  or more lines, ``...`` in a line for any text. ``exit=1`` is the exit code of its commands where it
+  is not 0.
 - Blocks of other languages are not run.
 """
 
@@ -86,7 +87,9 @@ def blocks_of(text: str, page: str) -> list[Block]:
                 words = info.split()
                 language = words[0] if words else ""
                 body = "".join(f"{row}\n" for row in inside)
-                found.append(Block(page, begin, language, tuple(words[1:]), body, named[1] if named else None))
+                found.append(
+                    Block(page, begin, language, tuple(words[1:]), body, named[1] if named else None)
+                )
                 fence, before = "", ""
             else:
                 inside.append(line)

@@ -59,7 +59,9 @@ def test_an_alert_is_read_back_as_it_was_written(pictures: ModuleType) -> None:
 def test_the_picture_shows_the_first_alert_of_the_demo(pictures: ModuleType) -> None:
     """Its words, not its drawing: another version of rich may draw otherwise."""
     drawn = pictures.PICTURE.read_text("utf-8")
-    assert _words(drawn) == _words(pictures.draw(pictures.first_alert())), "run `python docs/make_pictures.py`"
+    assert _words(drawn) == _words(pictures.draw(pictures.first_alert())), (
+        "run `python docs/make_pictures.py`"
+    )
     assert "synthetic-01:" in _words(drawn)
     assert "url(http" not in drawn, "a picture of the documentation fetches nothing"
 

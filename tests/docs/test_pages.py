@@ -68,7 +68,7 @@ def shell(command: str) -> tuple[int, str]:
         (binaries / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {what} "$@"\n')
         (binaries / name).chmod(0o755)
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "FORCE_COLOR"},
         "PATH": f"{binaries}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "COLUMNS": str(WIDTH),
@@ -193,7 +193,8 @@ def test_every_page_can_be_reached_from_the_index() -> None:
 
 
 def test_the_extractor_finds_files_flags_and_commands() -> None:
-    text = "Save `a/b.rule`:\n\n```thenwire bad TW401\nx\n\n```\n\n```console exit=1\n$ one\nout\n...\nend\n$ two\n```\n"
+    rules = "Save `a/b.rule` again:\n\n```thenwire bad TW401\nx\n\n```\n\n"
+    text = rules + "```console exit=1\n$ one\nout\n...\nend\n$ two\n```\n"
     first, second = blocks_of(text, "page.md")
     assert (first.file, first.language, first.flags, first.text) == (
         "a/b.rule",

@@ -48,7 +48,7 @@ def test_programs(declarations: list[str]) -> None:
         assert set(rules.rules) == set(names)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
 @given(programs.damaged())
 def test_damaged_text(text: str) -> None:
     answer(programs.PREAMBLE + text)
@@ -138,6 +138,16 @@ LEGAL = {"list items", "regex steps", "a chain of signals", "a chain of rules"}
 def test_hostile_text_is_refused_and_nothing_is_raised(name: str) -> None:
     rules = answer(HOSTILE[name])
     assert bool(rules.errors) == (name not in LEGAL)
+
+
+def test_what_is_not_read_is_said_and_counted() -> None:
+    rules = dsl.load_text("RULE\n" * 3_000)
+    assert len(rules.errors) == 1_001
+    assert "2,000 more declarations were not read" in rules.errors[-1].message
+    large = dsl.load_text(_rule("n == " + "1" * 5_000)).errors
+    assert [d.message for d in large] == [
+        "`11111111111111111111... (5,000 characters)` is too large: at most 2^63 - 1"
+    ]
 
 
 def test_a_macro_may_stand_in_its_own_argument() -> None:

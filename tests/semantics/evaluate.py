@@ -66,7 +66,7 @@ def holds(condition: e.Condition, scene: Scene) -> bool:
             left, right = value_of(condition.left, scene), value_of(condition.right, scene)
             if left is None or right is None:
                 return not condition.negated
-            return (left == right) != condition.negated
+            return bool(left == right) != condition.negated
         case e.Compare():
             left, right = value_of(condition.left, scene), value_of(condition.right, scene)
             if left is None or right is None:

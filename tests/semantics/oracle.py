@@ -5,9 +5,9 @@ is remembered from one event to the next, and the order of arrival does not occu
 events with their times and positions. So it is slow, and there is little in it that can be wrong.
 
 Covered: chains with THEN and all its bounds, groups, ONE OF, WITHOUT, UNLESS, filters and guards
-that read earlier steps, BY, SELECT; NO before the last step and WITHOUT .. FOR, which the engine
-may not run yet. Levels and NO as the last step raise :class:`NotCovered`. SUPPRESS depends on the
-order of publication and has an oracle of its own in ``suppression.py``.
+that read earlier steps, BY, SELECT; NO and WITHOUT .. FOR, which the engine may not run yet: there
+all clocks count as closed, as at the end of a replay. Levels raise :class:`NotCovered`. SUPPRESS
+depends on the order of publication and has an oracle of its own in ``suppression.py``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from evaluate import ENVELOPE, NotCovered, Scene, Wire, event_type, field_of, holds
+from evaluate import ENVELOPE, NotCovered, Scene, Wire, event_type, field_of, holds, value_of
 
+from dsl import expressions as e
 from dsl import model as m
 
 Moment = tuple[int, float]
 """Item 1: ``(time, position)``. A deadline comes after all events of its time: ``(time, inf)``."""
 AFTER_ALL = float("inf")
+Silence = tuple[Any, ...]
+"""Which silence a wait belongs to; empty where the pattern does not end in NO."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -71,6 +74,9 @@ class Taken(msgspec.Struct, frozen=True):
     end: Moment
     end_start: int
     rank: tuple[float, ...]
+
+
+Completed = dict[tuple[Moment, Silence], list[Taken]]
 
 
 def matches(ruleset: m.RuleSet, rule: m.Rule, events: Iterable[tuple[dict[str, Any], int]]) -> list[Match]:
@@ -124,15 +130,19 @@ def matches_of_key(
     """
     definition = Definition(ruleset, events)
     allowed = [c for c in definition.pattern(rule.pattern, None, {}) if not definition.vetoed(rule, c)]
-    completed: dict[Moment, list[Taken]] = {}
+    last = rule.pattern.steps[-1].node
+    completed: Completed = {}
     for start in events:
         choices = [choice for choice in allowed if choice.events[0] is start]
         if choices:
             first_end = min(choice.end for choice in choices)
             earliest = min((c for c in choices if c.end == first_end), key=lambda c: c.rank)
-            completed.setdefault(first_end, []).append(earliest)
+            silence = definition.silence(last, earliest)
+            completed.setdefault((first_end, silence), []).append(earliest)
+    if isinstance(last, m.AbsenceNode) and rule.select != "each":
+        completed = one_a_silence(completed)
     found: list[Match] = []
-    for moment, runs in completed.items():
+    for (moment, _), runs in completed.items():
         if rule.select == "latest":
             runs = [max(runs, key=lambda run: run.events[0].moment)]
         elif rule.select == "first":
@@ -140,6 +150,14 @@ def matches_of_key(
         key_values = tuple(str(key[name]) for name in rule.by)
         found += [Match(moment, key_values, tuple(seen.id for seen in run.events)) for run in runs]
     return found
+
+
+def one_a_silence(completed: Completed) -> Completed:
+    """Item 6: waits of one silence are one, reported at the deadline of the first that was not voided."""
+    reported: dict[Silence, Moment] = {}
+    for moment, silence in sorted(completed, key=lambda pair: pair[0]):
+        reported.setdefault(silence, moment)
+    return {(at, silence): runs for (at, silence), runs in completed.items() if reported[silence] == at}
 
 
 class Definition:
@@ -238,6 +256,26 @@ class Definition:
             if is_after(seen, before) and seen.time <= deadline and self.fits(node.source, seen, names):
                 return
         yield Taken((), names, (deadline, AFTER_ALL), deadline, (deadline, AFTER_ALL))
+
+    def silence(self, last: m.StepNode, choice: Taken) -> Silence:
+        """A silence ends at the next g. Waits whose filter reads different values are different ones."""
+        if not isinstance(last, m.AbsenceNode):
+            if choice.end[1] == AFTER_ALL:
+                raise NotCovered("NO at the end of a branch that ends the pattern")
+            return ()
+        began = (choice.end[0] - last.duration_ms, AFTER_ALL)
+        if choice.events[-1].time == began[0]:
+            began = choice.events[-1].moment
+        ends = [s.moment for s in self.events if s.moment > began and self.fits(last.source, s, choice.names)]
+        scene = Scene(self.ruleset, None, choice.names)
+        conditions = [member.condition for member in last.source.members]
+        read = tuple(
+            value_of(part, scene)
+            for condition in conditions
+            for part in e.walk(condition)
+            if isinstance(part, e.Field) and part.step is not None
+        )
+        return (min(ends, default=None), read)
 
     def _after_leading_absence(
         self, node: m.AbsenceNode, rest: Sequence[m.Step], before: Taken | None, names: Mapping[str, Wire]

@@ -30,12 +30,12 @@ def check(case: Case) -> bool | None:
 
 
 @given(cases())
-def test_engine_equals_definition(case: Case) -> None:
+def test_generated_cases(case: Case) -> None:
     event({True: "a match", False: "no match", None: "refused"}[check(case)])
 
 
 @pytest.mark.parametrize("part", range(SLICES))
-def test_engine_equals_definition_on_seeded_cases(part: int) -> None:
+def test_seeded_cases(part: int) -> None:
     """More cases a second than Hypothesis makes, and longer ones. The seed names a failing case."""
     count = settings().max_examples * 2 // SLICES
     matched = refused = 0
@@ -48,5 +48,6 @@ def test_engine_equals_definition_on_seeded_cases(part: int) -> None:
         matched += found is True
         refused += found is None
     # A generator that drifts into rules that never match, or never run, would prove nothing.
-    assert matched >= count // 6
-    assert refused <= count // 20
+    if count >= 100:  # below that, chance alone decides
+        assert matched >= count // 10
+        assert refused <= count // 20

@@ -190,6 +190,19 @@ AHEAD: dict[str, tuple[str, str, str]] = {
         "g0, a5, b6, a11, b12",
         "a11 b12",
     ),
+    "one alert a silence, from the wait that began first": (
+        "WHEN a THEN NO g FOR 5ms",
+        "a0, a3, a9, g20, a21, a30",
+        "a0, a21",
+    ),
+    "a voided wait leaves the silence to the next": ("WHEN a THEN NO g FOR 5ms", "a0, g4, a5, a6", "a5"),
+    "each reports every wait": ("WHEN a THEN NO g FOR 5ms SELECT EACH", "a0, a3, g20", "a0, a3"),
+    "waits whose guards read different values": (
+        "WHEN a AS s THEN NO g [x == s.x] FOR 5ms",
+        "a0 x=1, a1 x=2, a2 x=1",
+        "a0, a1",
+    ),
+    "a deadline is inclusive for the guard": ("WHEN a THEN NO g FOR 5ms", "a0, g5, a10, g16", "a10"),
     "without for looks back": ("WHEN a THEN b WITHOUT g FOR 3ms WITHIN 9ms", "g0, a0, b3, b4", "a0 b4"),
 }
 
@@ -212,3 +225,15 @@ def test_each_keeps_every_alert_when_starts_come_late() -> None:
     assert [alert.activity for alert in alerts] == ["create", "create"]
     assert len({alert.id for alert in alerts}) == 2
     assert [ids for _, ids in standing(alerts)] == [("a0", "b2"), ("a1", "b2")]
+
+
+def test_late_is_inclusive_and_counts_from_the_clock() -> None:
+    """Items 8 and 9: the clock of a type is the greatest time seen less GRACE; LATE counts from there."""
+    text = "EVENT a GRACE 2ms LATE 10ms {} EVENT b {} RULE r { WHEN a THEN b WITHIN 9ms }"
+    ruleset = dsl.load_text(text)
+    just, over = [
+        [(wire(word), place) for place, word in enumerate(["a100", late, "b95"], start=1)]
+        for late in ("a88", "a87")
+    ]
+    assert [ids for _, ids in standing(flat(feed(ruleset, just)))] == [("a88", "b95")]
+    assert flat(feed(ruleset, over)) == []

@@ -59,9 +59,9 @@ def test_a_partition_by_device_equals_one_process(case: Case, random: Random) ->
 def test_the_salt_of_string_hashes_changes_nothing() -> None:
     script = str(Path(__file__).with_name("encoded.py"))
     answers = set()
-    for salt in ("0", "1", "20261122"):
+    for salt in ("0", "20261122"):
         done = subprocess.run(
-            [sys.executable, script, "250"],
+            [sys.executable, script, "120"],
             env={**os.environ, "PYTHONHASHSEED": salt},
             capture_output=True,
             text=True,
@@ -69,4 +69,4 @@ def test_the_salt_of_string_hashes_changes_nothing() -> None:
         )
         answers.add(done.stdout)
     assert len(answers) == 1
-    assert int(answers.pop().split()[0]) > 20, "too few alerts to show anything"
+    assert int(answers.pop().split()[0]) > 10, "too few alerts to show anything"

@@ -1,0 +1,285 @@
+"""The third automaton: exact by construction, for absence, levels, ALL OF, ANY and look backs.
+
+Theory. Nothing waits half-way: the events of a key are kept for the horizon, indexed by what they
+may serve, and when an event can complete the last step the definition is read over them
+(``hunt.py``): for every run still open, the earliest choice that ends there. So there is no state
+to get wrong but which runs are used up; the price is work at closing events, which is bounded by
+``MAX_STEPS`` and said in the match (``capped``) where the bound is met.
+
+Silence. NO at the end completes at a deadline. Deadlines wait in order and are judged before the
+first later event, or when :meth:`Search.advance` says that time has passed them. A silence that was
+reported is remembered until an event ends it, however long that takes: waits that begin within it
+belong to it (LANGUAGE.md section 4 item 6).
+
+Nothing here knows a clock: a match says in ``waits`` which deadlines it rests on, and who publishes
+it asks the clocks. What comes late is for the caller to run again from the kept events.
+
+Order of work for one event: deadlines before it, silences it ends, runs it starts, runs it completes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from engine.automaton import Events, Key, Match
+from engine.elements import Deadline
+from engine.hunt import Hunt, Lists, Order, rank_of
+from engine.kept import Kept
+from engine.search_table import SearchChain, SearchTable, Sought
+
+MAX_STEPS = 20_000
+"""Events looked at for one closing event. A rule over an honest device needs some tens; a flood made
+to cost (every event fits every step) is cut here, at a few milliseconds an event."""
+MAX_INDEXED = 4_096
+"""Events of a key under one mask; beyond it the oldest go, counted."""
+MAX_SILENCES = 64
+"""Reported silences a key remembers (one for each value the guard's filter reads)."""
+
+Silence = tuple[int, tuple[object, ...]]
+
+
+class _KeyState:
+    """What one key knows: its events by mask, the runs still open, the silences reported."""
+
+    __slots__ = ("dropped_until", "key", "lists", "reported", "starts")
+
+    def __init__(self, key: Key, masks: Iterable[int]) -> None:
+        self.key = key
+        self.lists: Lists = {mask: [] for mask in masks}
+        self.starts: list[Kept] = []
+        self.reported: dict[Silence, tuple[Sought, Events]] = {}
+        self.dropped_until = -1
+
+
+class Search:
+    """The state of one rule and device. ``feed`` takes kept events in order."""
+
+    __slots__ = ("_hunt", "_keys", "_lists", "_pending", "_sequence", "_table", "dropped")
+
+    def __init__(self, table: SearchTable) -> None:
+        self._table = table
+        self._keys: dict[Key, _KeyState] = {}
+        self._lists: Lists = {mask: [] for mask in table.masks}
+        """Events whose type lacks a key field: they reach keys that are yet to come."""
+        self._pending: list[tuple[int, int, Key, int, Kept]] = []
+        self._sequence = 0
+        self._hunt = Hunt()
+        self.dropped = 0
+
+    @property
+    def next_deadline(self) -> int | None:
+        """The first deadline that waits."""
+        return self._pending[0][0] if self._pending else None
+
+    def resume(self, before: Search, since: int) -> None:
+        """Take over the silences reported for events older than ``since``: they are not run again."""
+        for key, state in before._keys.items():
+            for silence, (sought, events) in state.reported.items():
+                if events[0].time < since:
+                    mine = self._keys.get(key)
+                    if mine is None:
+                        mine = self._keys[key] = _KeyState(key, self._table.masks)
+                    mine.reported[silence] = (sought, events)
+
+    def feed(self, kept: Kept) -> list[Match]:
+        """One event, in order; the matches of the deadlines before it, then those it completes."""
+        self.remember(kept)
+        return self.step(kept)
+
+    def remember(self, kept: Kept) -> None:
+        """Index an event. All events of a moment may be remembered before the first is judged."""
+        if None in kept.key:
+            self._index(self._lists, kept)
+            for state in self._reached(kept):
+                if self._index(state.lists, kept):
+                    state.dropped_until = kept.time + self._table.horizon_ms
+            return
+        if kept.key not in self._keys:
+            opened = self._keys[kept.key] = _KeyState(kept.key, self._table.masks)
+            for mask, events in self._lists.items():
+                opened.lists[mask] = [x for x in events if _agrees(x.key, kept.key)]
+        state = self._keys[kept.key]
+        if self._index(state.lists, kept):
+            state.dropped_until = kept.time + self._table.horizon_ms
+
+    def _index(self, lists: Lists, kept: Kept) -> bool:
+        """Put an event into its lists; whether an old one had to go."""
+        cut = False
+        most = max(MAX_INDEXED, 2 * self._table.largest)
+        for mask, events in lists.items():
+            if kept.mask & mask:
+                events.append(kept)
+                if len(events) > most:
+                    del events[0]
+                    self.dropped += 1
+                    cut = True
+        return cut
+
+    def _reached(self, kept: Kept) -> list[_KeyState]:
+        if None not in kept.key:
+            state = self._keys.get(kept.key)
+            return [] if state is None else [state]
+        return [state for key, state in self._keys.items() if _agrees(kept.key, key)]
+
+    def step(self, kept: Kept) -> list[Match]:
+        """The transition itself; :meth:`remember` has been told of all events of this moment."""
+        found = self.advance(kept.time - 1)
+        for state in self._reached(kept):
+            found.extend(self._judge(state, kept))
+        return found
+
+    def _judge(self, state: _KeyState, kept: Kept) -> list[Match]:
+        table, hunt = self._table, self._hunt
+        mask = kept.mask
+        if mask & table.absence_mask and state.reported:
+            for silence, (sought, events) in list(state.reported.items()):
+                if mask & sought.bit and (sought.test is None or sought.test(kept, events)):
+                    del state.reported[silence]
+        hunt.left = MAX_STEPS
+        if mask & table.start_mask and any(
+            mask & chain.positions[0].mask and hunt.opens(state.lists, chain, kept) for chain in table.chains
+        ):
+            state.starts.append(kept)
+        complete: list[tuple[int, Events]] = []
+        for number, chain in enumerate(table.chains):
+            if not mask & chain.positions[chain.closing].mask:
+                continue
+            if chain.wait_ms:
+                self._sequence += 1
+                deadline = kept.time + chain.wait_ms
+                heapq.heappush(self._pending, (deadline, self._sequence, state.key, number, kept))
+            else:
+                self._runs(state, number, chain, kept, complete)
+        return self._complete(state, complete, kept.time) if complete else []
+
+    def _runs(
+        self,
+        state: _KeyState,
+        number: int,
+        chain: SearchChain,
+        closing: Kept,
+        complete: list[tuple[int, Events]],
+    ) -> None:
+        """The open runs that a chain completes with this closing event, the latest start first."""
+        hunt, oldest = self._hunt, closing.time - self._table.window_ms
+        for start in reversed(state.starts):
+            if start.time < oldest:
+                break
+            found = hunt.find(state.lists, chain, start, closing, edge=True)
+            if found is not None:
+                complete.append((number, found))
+        if hunt.left <= 0:
+            self.dropped += 1
+            state.dropped_until = max(state.dropped_until, closing.time + self._table.window_ms)
+
+    def advance(self, until: int) -> list[Match]:
+        """Judge the deadlines up to and including a time, in order."""
+        found: list[Match] = []
+        pending = self._pending
+        while pending and pending[0][0] <= until:
+            deadline = pending[0][0]
+            ended: dict[Key, list[tuple[int, Kept]]] = {}
+            while pending and pending[0][0] == deadline:
+                _, _, key, number, closing = heapq.heappop(pending)
+                ended.setdefault(key, []).append((number, closing))
+            for key, waits in ended.items():
+                state = self._keys.get(key)
+                if state is None:
+                    continue
+                self._hunt.left = MAX_STEPS
+                complete: list[tuple[int, Events]] = []
+                for number, closing in waits:
+                    self._runs(state, number, self._table.chains[number], closing, complete)
+                if complete:
+                    found.extend(self._complete(state, complete, deadline))
+        return found
+
+    def _complete(self, state: _KeyState, complete: list[tuple[int, Events]], moment: int) -> list[Match]:
+        """Veto, take the earliest choice of each run, select, use up."""
+        table = self._table
+        runs: dict[Order, tuple[int, Events]] = {}
+        for number, events in complete:
+            if self._vetoed(state, number, events, moment):
+                continue
+            best = runs.get(events[0].order)
+            rank = rank_of(events, table.chains[number].rank)
+            if best is None or rank < rank_of(best[1], table.chains[best[0]].rank):
+                runs[events[0].order] = (number, events)
+        if not runs:
+            return []
+        capped = state.dropped_until >= moment
+        state.starts = [start for start in state.starts if start.order not in runs]
+        chosen = sorted(runs)
+        if table.select != "each":
+            chosen = self._select(state, runs, chosen)
+        return [
+            Match(state.key, runs[start][0], runs[start][1], capped, _waits(runs[start][1]))
+            for start in chosen
+        ]
+
+    def _select(
+        self, state: _KeyState, runs: dict[Order, tuple[int, Events]], starts: list[Order]
+    ) -> list[Order]:
+        """One run of those that completed together; one of each silence that is new."""
+        silences: dict[Silence | None, list[Order]] = {}
+        for start in starts:
+            number, events = runs[start]
+            silences.setdefault(self._silence(number, events), []).append(start)
+        chosen: list[Order] = []
+        for silence, of_silence in silences.items():
+            if silence is not None and silence in state.reported:
+                continue
+            start = of_silence[0] if self._table.select == "first" else of_silence[-1]
+            chosen.append(start)
+            if silence is not None:
+                number, events = runs[start]
+                state.reported[silence] = (self._table.chains[number].positions[-1].choices[0], events)
+                if len(state.reported) > MAX_SILENCES:
+                    del state.reported[next(iter(state.reported))]
+                    self.dropped += 1
+        return chosen
+
+    def _silence(self, number: int, events: Events) -> Silence | None:
+        """What is silent: the last NO and the values its filter reads; None where events complete."""
+        last = self._table.chains[number].positions[-1]
+        if last.absence is None:
+            return None
+        values = () if last.absence.values is None else last.absence.values(events)
+        return last.mask, values
+
+    def _vetoed(self, state: _KeyState, number: int, events: Events, moment: int) -> bool:
+        begin = min(element.begin for element in events)
+        for veto in self._table.vetoes:
+            for guard in reversed(state.lists[veto.bit]):
+                if guard.time < begin - veto.before_ms:
+                    break
+                if guard.time <= moment and (not veto.tests or veto.tests[number](guard, events)):
+                    return True
+        return False
+
+    def forget(self, before: int) -> None:
+        """Drop what can no longer matter to events at or after a time."""
+        oldest, open_since = before - self._table.horizon_ms, before - self._table.window_ms
+        for key in list(self._keys):
+            state = self._keys[key]
+            _trim(state.lists, oldest)
+            state.starts = [start for start in state.starts if start.time >= open_since]
+            if not state.reported and not any(state.lists.values()):
+                del self._keys[key]
+        _trim(self._lists, oldest)
+
+
+def _trim(lists: Lists, oldest: int) -> None:
+    for events in lists.values():
+        if events and events[0].time < oldest:
+            events[:] = [kept for kept in events if kept.time >= oldest]
+
+
+def _agrees(partial: Key, key: Key) -> bool:
+    return all(mine is None or mine == theirs for mine, theirs in zip(partial, key, strict=True))
+
+
+def _waits(events: Events) -> tuple[tuple[int, int], ...]:
+    """The deadlines a match rests on, each with the clock that must pass it."""
+    return tuple((x.time, x.clocks) for x in events if isinstance(x, Deadline))
