@@ -54,6 +54,7 @@ def in_turn(ways: Mapping[str, Callable[[], Run]], rounds: int) -> dict[str, Tim
             begin = process_time()
             counts[name].add(run())
             seconds[name].append(process_time() - begin)
+            del run
         order.reverse()
     gc.unfreeze()
     for name, found in counts.items():

@@ -30,11 +30,14 @@ from engine.alerts import (
 )
 from engine.automaton import Events, Match
 from engine.codegen import Emitter, Places, compile_function
+from engine.elements import Deadline, Group, first_event, flat
 from engine.kept import Kept
 from engine.plan import RulePlan
 from engine.runtime_functions import ListTest
 
 _Value = Callable[[Events, tuple[object, ...], int], Any]
+MAX_EVIDENCE = 64
+"""Events of one step that an alert lists; ``count`` is exact."""
 _OWN_META = ("version", "attack", "response", "playbook", "status")
 
 
@@ -60,10 +63,10 @@ class AlertBuilder:
         """A function for each value of the rule's SEVERITY, RISK, SUPPRESS and ALERT on one chain."""
         plan, rule = self._plan, self._rule
         emitter = Emitter(lists)
-        positions = plan.positions[chain]
-        every = {name for names in plan.positions for name in names}
+        taken = plan.places[chain]
+        every = {name for names in plan.places for name in names}
         places = Places(
-            steps={name: f"p[{positions[name]}]" if name in positions else None for name in every},
+            steps={name: taken.get(name) for name in every},
             keys={key: f"key[{i}]" for i, key in enumerate(("device", *plan.key_fields))},
             latest="p",
             elapsed="elapsed",
@@ -86,7 +89,8 @@ class AlertBuilder:
     # --- single values
 
     def _value(self, match: Match, value: Value) -> Any:
-        key = (match.first.event.device, *match.key)
+        device = None if self._plan.fleet else match.first.event.device
+        key = (device, *match.key)
         return self._values[match.chain][value](match.events, key, elapsed_ms(match))
 
     def severity(self, match: Match) -> Severity:
@@ -110,10 +114,14 @@ class AlertBuilder:
 
     def identity(self, match: Match) -> str:
         """The id an alert is born with: a hash of rule, key and completing event (LANGUAGE.md 4.10)."""
-        parts: list[Any] = [self._rule.name, match.first.event.device, list(match.key), match.last.event_id]
+        parts: list[Any] = [self._rule.name, self._device(match), list(match.key), match.last.event_id]
         if self._rule.select == "each":
             parts.append(match.first.event_id)
         return blake2b(msgspec.json.encode(parts), digest_size=12).hexdigest()
+
+    def _device(self, match: Match) -> str:
+        """The device of a match; empty for a fleet rule."""
+        return "" if self._plan.fleet else match.first.event.device
 
     def build(
         self,
@@ -137,7 +145,7 @@ class AlertBuilder:
             late: which event came out of order; empty if none did.
         """
         rule, plan = self._rule, self._plan
-        device = match.first.event.device
+        device = self._device(match)
         risk = self._value(match, rule.risk) if rule.risk is not None else None
         severity = self.severity(match)
         names = plan.step_names[match.chain]
@@ -164,7 +172,11 @@ class AlertBuilder:
             device=device,
             key=key,
             window=self._window(match),
-            steps=[self._evidence(name, kept) for name, kept in zip(names, match.events, strict=True)],
+            steps=[
+                evidence
+                for name, element in zip(names, match.events, strict=True)
+                for evidence in self._evidences(name, element)
+            ],
             fields={name: _plain(self._value(match, value)) for name, value in rule.alert_fields},
             deviation=deviations,
             excluded=self._excluded(match),
@@ -188,6 +200,15 @@ class AlertBuilder:
             format_duration(elapsed),
             elapsed,
         )
+
+    def _evidences(self, name: str, element: Kept) -> list[StepEvidence]:
+        """The events of a step: none for NO, the newest ones for a step of several, which says how many."""
+        if isinstance(element, Deadline):
+            return []
+        if not isinstance(element, Group):
+            return [self._evidence(name, element)]
+        shown = [self._evidence(name, kept) for kept in element.events[-MAX_EVIDENCE:]]
+        return [msgspec.structs.replace(shown[0], count=element.count), *shown[1:]]
 
     @staticmethod
     def _evidence(name: str, kept: Kept) -> StepEvidence:
@@ -235,10 +256,15 @@ class AlertBuilder:
                 else ("from the first event to the last")
             )
             found.append(Excluded(f"no {veto.source.text}", before))
-        for step in _guarded_steps(self._rule.pattern):
-            found.extend(
-                Excluded(f"no {guard.source.text}", "since the step before") for guard in step.guards
-            )
+        for step in _all_steps(self._rule.pattern):
+            if isinstance(step.node, m.AbsenceNode):
+                duration = format_duration(step.node.duration_ms)
+                found.append(Excluded(f"no {step.node.source.text}", f"for {duration}"))
+            for guard in step.guards:
+                window = "since the step before"
+                if guard.lookback_ms is not None:
+                    window = f"in the {format_duration(guard.lookback_ms)} before"
+                found.append(Excluded(f"no {guard.source.text}", window))
         del match
         return found
 
@@ -254,9 +280,10 @@ class AlertBuilder:
                 why.append(f"`{deviation.baseline}` has just shifted its level")
         if match.capped:
             why.append("capped: choices were dropped before this match")
-        if any(kept.event.quality == "first_last" for kept in match.events):
+        events = flat(match.events)
+        if any(kept.event.quality == "first_last" for kept in events):
             why.append("an event is known only by its first or last time")
-        if any(kept.begin != kept.time for kept in match.events):
+        if any(kept.begin != kept.time for kept in events):
             why.append("an event is an interval")
         level: Literal["low", "medium", "high"] = "high" if not why else "medium" if len(why) == 1 else "low"
         return Confidence(level, why)
@@ -268,10 +295,7 @@ class AlertBuilder:
         parts: list[str] = []
         previous: Kept | None = None
         for name, source, kept in zip(names, sources, match.events, strict=True):
-            what = source.replace("_", " ")
-            kind = kept.event.kind.replace(".", " ")
-            text = what if what == kind else f"{what} ({kind})"
-            text += _details(kept)
+            text = _in_words(source, kept)
             deviation = by_step.get(name.replace("_", " "))
             if deviation is not None:
                 usual = f"{number(deviation.expected_low)} to {number(deviation.expected_high)}"
@@ -279,13 +303,16 @@ class AlertBuilder:
                     f", {deviation.baseline} {number(deviation.value)} where {usual} is usual "
                     f"({number(deviation.score)} spreads)"
                 )
-            if previous is None:
+            if isinstance(kept, Deadline):
+                parts.append(f"then {text} for {format_duration(kept.duration_ms)}")
+            elif previous is None:
                 parts.append(f"{text} at {rfc3339(kept.time)}")
             else:
                 gap = kept.time - previous.time
                 parts.append(f"then {text} {format_duration(gap) + ' later' if gap else 'at the same time'}")
             previous = kept
-        sentence = f"On {match.first.event.device}: " + "; ".join(parts)
+        where = "Across the fleet" if self._plan.fleet else f"On {match.first.event.device}"
+        sentence = f"{where}: " + "; ".join(parts)
         if len(match.events) > 1:
             allowed = format_duration(self._plan.table.window_ms)
             sentence += f"; {format_duration(elapsed_ms(match))} in all, {allowed} allowed"
@@ -348,21 +375,41 @@ def _plain(value: Any) -> Plain:
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 
+def _in_words(source: str, element: Kept) -> str:
+    """What completed a step: the event with some fields, how many events there were, or what was absent."""
+    what = source.replace("_", " ")
+    if isinstance(element, Deadline):
+        return f"no {what}"
+    if isinstance(element, Group):
+        spread = element.time - element.begin
+        within = f" within {format_duration(spread)}" if spread else " at once"
+        if element.branches:
+            kinds = dict.fromkeys(kept.event.kind.replace(".", " ") for kept in element.events)
+            return f"{', '.join(kinds)} together{within}"
+        return f"{element.count} {what}{within}{_details(element)}"
+    kind = element.event.kind.replace(".", " ")
+    if kind.startswith("alert:"):
+        kind = f"alert of {what}"
+    text = what if what == kind else kind if kind.startswith("alert of ") else f"{what} ({kind})"
+    return text + _details(element)
+
+
 def _tie(match: Match) -> bool:
-    pairs = zip(match.events, match.events[1:], strict=False)
+    elements = [x for x in match.events if not isinstance(x, Deadline)]
+    pairs = [(a, first_event(b)) for a, b in zip(elements, elements[1:], strict=False)]
     return any(a.time == b.time and a.event.source != b.event.source for a, b in pairs)
 
 
-def _guarded_steps(pattern: m.Pattern) -> list[m.Step]:
+def _all_steps(pattern: m.Pattern) -> list[m.Step]:
+    """Every step of a pattern, those of groups and branches included."""
     found: list[m.Step] = []
     for step in pattern.steps:
-        if step.guards:
-            found.append(step)
+        found.append(step)
         if isinstance(step.node, m.GroupNode):
-            found.extend(_guarded_steps(step.node.pattern))
-        elif isinstance(step.node, m.OneOfNode):
+            found.extend(_all_steps(step.node.pattern))
+        elif isinstance(step.node, m.OneOfNode | m.AllOfNode | m.AnyOfNode):
             for branch in step.node.branches:
-                found.extend(_guarded_steps(branch))
+                found.extend(_all_steps(branch))
     return found
 
 

@@ -44,7 +44,9 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class StepEvidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event of the match: where it is and the fields that the rule read."""
+    """One event of the match: where it is and the fields that the rule read. A step of several events
+    has several of these; the first says in ``count`` how many there were, also those not shown.
+    """
 
     name: str
     event_id: str
@@ -54,6 +56,7 @@ class StepEvidence(msgspec.Struct, frozen=True, omit_defaults=True):
     fields: dict[str, Any]
     start: str | None = None
     quality: str | None = None
+    count: int | None = None
 
 
 class Deviation(msgspec.Struct, frozen=True):

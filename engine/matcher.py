@@ -21,10 +21,12 @@ import msgspec
 from dsl import expressions as e
 from dsl import model as m
 from dsl.diagnostics import Diagnostic
+from engine.alert_events import AlertEvents, kind_of, read_rules
 from engine.alerts import Alert
 from engine.baselines.robust import RobustBaseline
+from engine.clocks import Clocks, Due
 from engine.codegen import Emitter, Places, compile_function
-from engine.events import POSITION_SHIFT, Event, EventDecoder, attribute
+from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder, attribute
 from engine.plan import Plan, Role, make_plan
 from engine.rule_runtime import RuleRuntime
 
@@ -73,12 +75,27 @@ class Matcher:
             name: RobustBaseline(name, b.every_ms, b.warmup, _peer_positions(b))
             for name, b in self.plan.baselines.items()
         }
-        self._runtimes = [RuleRuntime(plan, self.plan.lists) for plan in self.plan.rules]
+        self._clocks = Clocks({kind: event.grace_ms for kind, event in ruleset.events.items()})
+        self._spoken: list[tuple[Alert, int]] = []
+        self._readers: dict[str, list[RuleRuntime]] = {}
+        self._runtimes: list[RuleRuntime] = []
+        read = {name for plan in self.plan.rules for name in read_rules(plan.rule)}
+        for plan in self.plan.rules:
+            for kinds in plan.clock_kinds:
+                self._clocks.watch(kinds)
+            spoken = self._spoken if plan.rule.name in read else None
+            runtime = RuleRuntime(plan, self.plan.lists, self._clocks, spoken)
+            self._runtimes.append(runtime)
+            for name in read_rules(plan.rule):
+                self._readers.setdefault(name, []).append(runtime)
         self.counts: dict[str, KindCount] = {}
         self.sources: dict[str, str] = {}
         self._handlers: dict[type[Event], Handler] = {}
         for kind, struct in self.decoder.types.items():
             self._handlers[struct] = self._handler(kind, ruleset.events[kind])
+        self._alert_events = {name: AlertEvents(self.plan.events[kind_of(name)]) for name in self._readers}
+        for name, made in self._alert_events.items():
+            self._handlers[made.struct] = self._handler(kind_of(name), self.plan.events[kind_of(name)])
         self._position = 0
 
     @property
@@ -93,7 +110,59 @@ class Matcher:
             position = self._position
         out: list[Alert] = []
         self._handlers[type(event)](event, position, out)
+        if self._spoken:
+            self._relay(out)
         return out
+
+    def advance(self, now_ms: int) -> list[Alert]:
+        """The wall clock shows ``now_ms``: types that are silent follow it (``clocks.Clocks``). The
+        alerts are those of silences that are thereby complete. Call it before the events that have
+        arrived by then; a time that is not later than before changes nothing.
+        """
+        return self._release(self._clocks.advance(now_ms))
+
+    def close(self, until_ms: int = MAX_TIME_MS) -> list[Alert]:
+        """Nothing up to and including a time is still to come: all clocks pass it. At the end of input
+        the time is left out. The alerts are those that were waiting for that.
+        """
+        out: list[Alert] = []
+        due = self._clocks.close(until_ms)
+        while due:
+            # What is released may set further deadlines that have passed already.
+            out.extend(self._release(due))
+            due = self._clocks.close(until_ms)
+        return out
+
+    def _release(self, due: list[Due]) -> list[Alert]:
+        out: list[Alert] = []
+        for entry in due:
+            self._runtimes[entry.rule].release(entry.device, entry.deadline, entry.clock, out)
+            if self._spoken:
+                self._relay(out)
+        return out
+
+    def _moved(self, kind: str, time: int, out: list[Alert]) -> None:
+        """The clock of a type that deadlines wait for has moved on."""
+        out.extend(self._release(self._clocks.seen(kind, time)))
+
+    def _relay(self, out: list[Alert]) -> None:
+        """Give alerts to the rules that read them; they may cause further ones."""
+        spoken = self._spoken
+        while spoken:
+            alert, position = spoken.pop(0)
+            name = alert.rule.name
+            event = self._alert_events[name].event(alert)
+            readers = self._readers[name]
+            if alert.activity == "close":
+                for runtime in readers:
+                    runtime.retract(event, out)
+                continue
+            for runtime in readers:
+                runtime.replacing = None if alert.revision == 1 else alert.id
+            self._handlers[type(event)](event, position, out)
+            for runtime in readers:
+                if runtime.replacing is not None:
+                    runtime.retract(event, out)
 
     def feed_json(self, raw: bytes, position: int | None = None) -> list[Alert]:
         """One event as JSON.
@@ -122,22 +191,26 @@ class Matcher:
         rules whose sources fit take the event.
         """
         emitter = Emitter(self.plan.lists)
-        count = self.counts[kind] = KindCount()
         names = emitter.names
-        names["count"] = count
         places = Places(event="e")
-        lines = [
-            "def handle(e, position, out):",
-            "    time = e.time",
-            "    count.seen += 1",
-            "    if time > clock[0]:",
-            "        clock[0] = time",
-            "    elif time < clock[0] - LATE:",
-            "        count.late += 1",
-            "        return",
-        ]
-        names["clock"] = [0]
-        names["LATE"] = event.late_ms + event.grace_ms
+        lines = ["def handle(e, position, out):", "    time = e.time"]
+        if kind in self.decoder.types:
+            # Alerts have no clock of their own and are never late.
+            names["count"] = self.counts[kind] = KindCount()
+            names["clock"] = [0]
+            names["LATE"] = event.late_ms + event.grace_ms
+            watched = kind in self._clocks.watched
+            names["moved"], names["arrived"], names["kind"] = self._moved, self._clocks.arrived, kind
+            lines += [
+                "    count.seen += 1",
+                *(["    arrived(kind)"] if watched else []),
+                "    if time > clock[0]:",
+                "        clock[0] = time",
+                *(["        moved(kind, time, out)"] if watched else []),
+                "    elif time < clock[0] - LATE:",
+                "        count.late += 1",
+                "        return",
+            ]
         read = self._observe(kind, emitter, places, lines)
         roles = self.plan.roles.get(kind, ())
         shared = _shared([role.local for role in roles])

@@ -6,6 +6,7 @@ indexes and generated functions on the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,13 +16,20 @@ from dsl import model as m
 from dsl.diagnostics import Diagnostic
 from dsl.expressions import Condition
 from dsl.nodes import Span
-from engine.automaton import CrossTest, RuleTable, StepTable, VetoTable
-from engine.chains import Chain, Choice, Unsupported, chains_of, sources_of
+from dsl.units import format_duration
+from engine.alert_events import alert_type, kind_of, read_rules
+from engine.automaton import MAX_CHOICES, CrossTest, RuleTable, StepTable, VetoTable
+from engine.chains import Chain, ChainStep, Gather, Level, Unsupported, chains_of, inner_names, sources_of
 from engine.codegen import Emitter, Places, compile_function
+from engine.plan_search import SearchPlanner, needs_search
 from engine.runtime_functions import ListTest
+from engine.search import MAX_INDEXED
+from engine.search_table import SearchTable
 
 MAX_SOURCES = 60
 """Sources a rule may have: their bits share one small integer."""
+MAX_LEVEL = 10_000
+"""The largest n of AT LEAST: the events of a window are kept."""
 SUPPORTED_ESTIMATORS = frozenset({"robust"})
 
 
@@ -40,32 +48,49 @@ class RulePlan(msgspec.Struct, frozen=True):
         key_fields: the BY keys without ``device``, in order.
         step_names: for each chain and step, what the alert calls it: its alias, else its source.
         step_sources: for each chain and step, the event or signal it looks for, for sentences.
-        positions: for each chain, step name to index.
+        places: for each chain, step name to the Python expression of its element.
         watched: the kinds the rule reads, for the alert's gaps.
         baselines: baselines the rule reads anywhere.
+        automaton: which one runs it: ``latest``, ``runs`` or ``search``.
+        state_bound: the most that one key keeps, in words.
+        fleet: the rule is about no device in particular.
+        clock_kinds: for each clock of the rule the event kinds that must all have passed.
     """
 
     index: int
     rule: m.Rule
-    table: RuleTable
+    table: RuleTable | SearchTable
     key_fields: tuple[str, ...]
     step_names: tuple[tuple[str, ...], ...]
     step_sources: tuple[tuple[str, ...], ...]
-    positions: tuple[dict[str, int], ...]
+    places: tuple[dict[str, str], ...]
     loose: tuple[frozenset[str], ...]
     watched: tuple[str, ...]
     baselines: tuple[str, ...]
     late_ms: int
+    automaton: str
+    state_bound: str
+
+    @property
+    def fleet(self) -> bool:
+        return "device" not in self.rule.by
+
+    @property
+    def clock_kinds(self) -> tuple[tuple[str, ...], ...]:
+        return self.table.clock_kinds if isinstance(self.table, SearchTable) else ()
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Everything the matcher needs. ``roles`` by event kind; ``read`` the fields to decode."""
+    """Everything the matcher needs. ``roles`` by event kind; ``read`` the fields to decode; ``events``
+    the event types by kind, those of alerts that rules read included. A rule comes after those it reads.
+    """
 
     rules: tuple[RulePlan, ...]
     roles: dict[str, tuple[Role, ...]]
     read: dict[str, frozenset[str]]
     baselines: dict[str, m.Baseline]
     lists: dict[str, ListTest]
+    events: dict[str, m.EventType]
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -84,9 +109,11 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
     read: dict[str, set[str]] = {}
     found: list[Diagnostic] = []
     used: dict[str, m.Baseline] = {}
-    for rule in ruleset.rules.values():
+    events = dict(ruleset.events)
+    watched: dict[str, tuple[str, ...]] = {}
+    for rule in _readers_last(ruleset):
         try:
-            plan, rule_roles = _plan_rule(len(planned), rule, ruleset, lists)
+            plan, rule_roles = _plan_rule(len(planned), rule, ruleset, lists, events, watched)
         except (Unsupported, _Refused) as refused:
             span = refused.span if isinstance(refused.span, Span) else rule.name_span
             found.append(
@@ -101,6 +128,10 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
             )
             continue
         planned.append(plan)
+        events[kind_of(rule.name)] = alert_type(rule, events, plan.late_ms)
+        watched[kind_of(rule.name)] = tuple(
+            dict.fromkeys(k for kind in plan.watched for k in watched.get(kind, (kind,)))
+        )
         for kind, of_kind in rule_roles.items():
             roles.setdefault(kind, []).extend(of_kind)
         _collect_fields(plan, read)
@@ -117,6 +148,7 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
         read={kind: frozenset(fields) for kind, fields in read.items()},
         baselines=used,
         lists=lists,
+        events=events,
         diagnostics=tuple(found),
     )
 
@@ -124,23 +156,86 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
 # --- one rule
 
 
+def _readers_last(ruleset: m.RuleSet) -> list[m.Rule]:
+    """All rules, each after those whose alerts it reads; dsl has refused cycles."""
+    found: dict[str, m.Rule] = {}
+
+    def add(rule: m.Rule) -> None:
+        for name in read_rules(rule):
+            if name in ruleset.rules and name not in found:
+                add(ruleset.rules[name])
+        found.setdefault(rule.name, rule)
+
+    for rule in ruleset.rules.values():
+        add(rule)
+    return list(found.values())
+
+
 def _plan_rule(
-    index: int, rule: m.Rule, ruleset: m.RuleSet, lists: dict[str, ListTest]
+    index: int,
+    rule: m.Rule,
+    ruleset: m.RuleSet,
+    lists: dict[str, ListTest],
+    events: dict[str, m.EventType],
+    watched: dict[str, tuple[str, ...]],
 ) -> tuple[RulePlan, dict[str, list[Role]]]:
     chains = chains_of(rule.pattern)
-    for chain in chains:
-        for step in chain.steps:
-            if step.what is not None or step.lookbacks:
-                raise _Refused("absence, levels and look backs", rule.name_span)
     sources = _sources(chains, rule)
     if len(sources) > MAX_SOURCES:
         raise _Refused(f"a rule with {len(sources)} sources", rule.name_span)
-    _refuse(rule, sources, ruleset)
+    _refuse(rule, sources, ruleset, events)
     bits = {id(source): 1 << i for i, source in enumerate(sources)}
     key_fields = tuple(key for key in rule.by if key != "device")
+    makers = _CrossTests(Emitter(lists))
+    table: RuleTable | SearchTable
+    if needs_search(chains):
+        automaton = "search"
+
+        def clocks(kinds: Sequence[str]) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(k for kind in kinds for k in watched.get(kind, (kind,))))
+
+        planner = SearchPlanner(bits, makers.emitter, makers.make, _loose, clocks)
+        table = planner.table(rule, chains)
+        if table.largest > MAX_LEVEL:
+            raise _Refused(f"AT LEAST {table.largest:,}: more than {MAX_LEVEL:,}", rule.name_span)
+    else:
+        table = _step_table(rule, chains, bits, key_fields, makers, events)
+        automaton = "latest" if table.latest_only else "runs"
+    roles: dict[str, list[Role]] = {}
+    for source in sources:
+        for kind in dict.fromkeys(member.kind for member in source.members):
+            local = e.any_of(tuple(local_part(x.condition) for x in source.members if x.kind == kind))
+            if not isinstance(local, e.Never):
+                roles.setdefault(kind, []).append(Role(index, bits[id(source)], local))
+    kinds = tuple(dict.fromkeys(member.kind for source in sources for member in source.members))
+    plan = RulePlan(
+        index=index,
+        rule=rule,
+        table=table,
+        key_fields=key_fields,
+        step_names=tuple(tuple(_step_name(step) for step in chain.steps) for chain in chains),
+        step_sources=tuple(tuple(_step_source(step) for step in chain.steps) for chain in chains),
+        places=tuple(chain.places() for chain in chains),
+        loose=tuple(_loose(chain) for chain in chains),
+        watched=kinds,
+        baselines=_baselines(rule, sources),
+        late_ms=max((events[kind].late_ms for kind in kinds), default=0),
+        automaton=automaton,
+        state_bound=_state_bound(table, sources),
+    )
+    return plan, roles
+
+
+def _step_table(
+    rule: m.Rule,
+    chains: tuple[Chain, ...],
+    bits: dict[int, int],
+    key_fields: tuple[str, ...],
+    makers: _CrossTests,
+    events: dict[str, m.EventType],
+) -> RuleTable:
+    """The table for *latest* and *runs*."""
     loose = tuple(_loose(chain) for chain in chains)
-    emitter = Emitter(lists)
-    makers = _CrossTests(emitter)
     steps: list[list[dict[str, Any]]] = []
     # A name that only another chain gives is missing on this one.
     names = [name for chain in chains for name in chain.positions()]
@@ -182,14 +277,14 @@ def _plan_rule(
         )
         for chain, rows in zip(chains, steps, strict=True)
     )
-    table = RuleTable(
+    return RuleTable(
         chains=chain_tables,
         vetoes=tuple(
             VetoTable(
                 bits[id(veto.source)],
                 veto.before_ms,
                 tuple(tests[name] for name in of_chains if name is not None),
-                _projections(veto.source, key_fields, ruleset),
+                _projections(veto.source, key_fields, events),
             )
             for of_chains, veto in zip(veto_rows, rule.unless, strict=True)
         ),
@@ -199,30 +294,6 @@ def _plan_rule(
         window_ms=max(_window(chain) for chain in chains),
         start_mask=_start_mask(chains, bits),
     )
-    roles: dict[str, list[Role]] = {}
-    for source in sources:
-        for kind in dict.fromkeys(member.kind for member in source.members):
-            local = e.any_of(tuple(local_part(x.condition) for x in source.members if x.kind == kind))
-            if not isinstance(local, e.Never):
-                roles.setdefault(kind, []).append(Role(index, bits[id(source)], local))
-    kinds = tuple(dict.fromkeys(member.kind for source in sources for member in source.members))
-    plan = RulePlan(
-        index=index,
-        rule=rule,
-        table=table,
-        key_fields=key_fields,
-        step_names=tuple(tuple(_step_name(step.choices) for step in chain.steps) for chain in chains),
-        step_sources=tuple(
-            tuple(" or ".join(dict.fromkeys(c.source.name for c in step.choices)) for step in chain.steps)
-            for chain in chains
-        ),
-        positions=tuple(chain.positions() for chain in chains),
-        loose=loose,
-        watched=kinds,
-        baselines=_baselines(rule, sources),
-        late_ms=max((ruleset.events[kind].late_ms for kind in kinds), default=0),
-    )
-    return plan, roles
 
 
 def _sources(chains: tuple[Chain, ...], rule: m.Rule) -> list[m.Source]:
@@ -236,10 +307,12 @@ def _sources(chains: tuple[Chain, ...], rule: m.Rule) -> list[m.Source]:
     return list(found.values())
 
 
-def _refuse(rule: m.Rule, sources: list[m.Source], ruleset: m.RuleSet) -> None:
+def _refuse(
+    rule: m.Rule, sources: list[m.Source], ruleset: m.RuleSet, events: dict[str, m.EventType]
+) -> None:
     for source in sources:
-        if source.alert_rule is not None:
-            raise _Refused("ALERT as a source", source.span)
+        if source.alert_rule is not None and kind_of(source.alert_rule) not in events:
+            raise _Refused(f"reading the alerts of `{source.alert_rule}`, which does not run,", source.span)
     parts: list[Any] = [member.condition for source in sources for member in source.members]
     parts += [rule.severity, *(value for _, value in rule.alert_fields)]
     parts += [rule.risk] if rule.risk is not None else []
@@ -251,8 +324,6 @@ def _refuse(rule: m.Rule, sources: list[m.Source], ruleset: m.RuleSet) -> None:
     ]
     for part in parts:
         for node in e.walk(part):
-            if isinstance(node, e.Function) and node.name == "domain":
-                raise _Refused("domain()", rule.name_span)
             if isinstance(node, e.BaselineValue):
                 baseline = ruleset.baselines[node.baseline]
                 if baseline.using not in SUPPORTED_ESTIMATORS:
@@ -277,7 +348,7 @@ class _CrossTests:
     """Generates, for each source with filters that read steps, ``test(kept, events) -> bool``."""
 
     def __init__(self, emitter: Emitter) -> None:
-        self._emitter = emitter
+        self.emitter = emitter
         self._sources: list[str] = []
 
     def add(self, source: m.Source, steps: dict[str, str | None], loose: frozenset[str]) -> str | None:
@@ -294,18 +365,28 @@ class _CrossTests:
                 condition = cross_part(members[0].condition)
             else:
                 condition = e.any_of(tuple(x.condition for x in members))
-            kind_name = self._emitter.constant(kind, lambda kind=kind: kind)  # type: ignore[misc]  # bound now
+            kind_name = self.emitter.constant(kind, lambda kind=kind: kind)  # type: ignore[misc]  # bound now
             lines.append(f"    if kind == {kind_name}:")
-            lines.append(f"        return {self._emitter.condition(condition, places)}")
+            lines.append(f"        return {self.emitter.condition(condition, places)}")
         lines.append("    return False\n")
         self._sources.append("\n".join(lines))
         return name
+
+    def make(
+        self, source: m.Source, steps: Mapping[str, str | None], loose: frozenset[str]
+    ) -> CrossTest | None:
+        """The function at once; None for a source that reads no steps."""
+        name = self.add(source, dict(steps), loose)
+        if name is None:
+            return None
+        made: CrossTest = compile_function(name, self._sources[-1], self.emitter.names)
+        return made
 
     def compile(self, rule: str) -> dict[str | None, CrossTest]:
         if not self._sources:
             return {}
         text = "\n".join(self._sources)
-        scope = self._emitter.names
+        scope = self.emitter.names
         compile_function("cross_0", text, scope)
         del rule
         return {f"cross_{i}": scope[f"cross_{i}"] for i in range(len(self._sources))}
@@ -316,14 +397,32 @@ def _loose(chain: Chain) -> frozenset[str]:
     found: set[str] = set()
     for step in chain.steps:
         kinds = {member.kind for choice in step.choices for member in choice.source.members}
+        if isinstance(step.what, Gather):
+            # What a branch names may be there or not, and its own names are of any branch.
+            found.update((*step.names, *inner_names(step)))
         if len(kinds) > 1:
             found.update(name for choice in step.choices for name in choice.names)
     return frozenset(found)
 
 
-def _step_name(choices: tuple[Choice, ...]) -> str:
-    names = [name for choice in choices for name in choice.names]
-    return names[-1] if names else choices[0].source.name
+def _step_name(step: ChainStep) -> str:
+    names = [*(name for choice in step.choices for name in choice.names), *step.names]
+    return names[-1] if names else step.choices[0].source.name if step.choices else "together"
+
+
+def _step_source(step: ChainStep) -> str:
+    return " or ".join(dict.fromkeys(choice.source.name for choice in step.choices))
+
+
+def _state_bound(table: RuleTable | SearchTable, sources: list[m.Source]) -> str:
+    """The most that one key keeps, for ``thenwire explain``."""
+    if isinstance(table, SearchTable):
+        most = max(MAX_INDEXED, 2 * table.largest)
+        return f"{most:,} events for each of {len(sources)} sources, over {format_duration(table.horizon_ms)}"
+    steps = sum(len(chain) - 1 for chain in table.chains)
+    if table.latest_only:
+        return f"{steps} waiting choices, one a step" if steps else "nothing"
+    return f"{steps * MAX_CHOICES} waiting choices, {MAX_CHOICES} a step" if steps else "nothing"
 
 
 def _relevant(chain: Chain, at: int, unless: tuple[m.Unless, ...]) -> tuple[int, ...]:
@@ -358,10 +457,12 @@ def _window(chain: Chain) -> int:
     return longest[-1]
 
 
-def _projections(source: m.Source, keys: tuple[str, ...], ruleset: m.RuleSet) -> tuple[tuple[bool, ...], ...]:
+def _projections(
+    source: m.Source, keys: tuple[str, ...], events: dict[str, m.EventType]
+) -> tuple[tuple[bool, ...], ...]:
     found: dict[tuple[bool, ...], None] = {}
     for member in source.members:
-        event = ruleset.events[member.kind]
+        event = events[member.kind]
         found[tuple(key in event.fields or key in _ENVELOPE_KEYS for key in keys)] = None
     return tuple(found)
 
@@ -418,16 +519,28 @@ def _collect_fields(plan: RulePlan, read: dict[str, set[str]]) -> None:
             for node in e.walk(member.condition):
                 if isinstance(node, e.Field) and node.step is None:
                     read[member.kind].add(node.name)
-    named = {node.name for p in [*rule_values(rule)] for node in e.walk(p) if isinstance(node, e.Field)}
-    named |= {
-        node.name
-        for source in sources
-        for member in source.members
-        for node in e.walk(member.condition)
-        if isinstance(node, e.Field) and node.step is not None
-    }
+    counted = _counted_fields(chains_of(rule.pattern))
+    parts: list[Any] = [*rule_values(rule), *(x.condition for source in sources for x in source.members)]
+    named = set(counted)
+    for node in (node for part in parts for node in e.walk(part)):
+        if isinstance(node, e.Field) and node.step is not None:
+            named.add(node.name)
+        elif isinstance(node, e.StepAggregate | e.InStep) and node.field is not None:
+            named.add(node.field)
     for kind in plan.watched:
         read[kind].update(named)
+
+
+def _counted_fields(chains: tuple[Chain, ...]) -> set[str]:
+    """The fields that AT LEAST counts or sums."""
+    found: set[str] = set()
+    for step in (step for chain in chains for step in chain.steps):
+        if isinstance(step.what, Level) and step.what.field is not None:
+            found.add(step.what.field)
+        elif isinstance(step.what, Gather):
+            for branch in step.what.branches:
+                found |= _counted_fields(branch)
+    return found
 
 
 def _all_rule_sources(rule: m.Rule) -> list[m.Source]:

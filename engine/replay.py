@@ -97,6 +97,7 @@ class Replay:
             yield from feed(event, number << POSITION_SHIFT)
             if self._progress is not None and not number % 1024:
                 self._progress(tally.records)
+        yield from self.matcher.close()
 
     def _events(self, recording: Recording) -> Iterator[Event]:
         source = Input(recording.stream)

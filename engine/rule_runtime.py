@@ -15,10 +15,14 @@ from engine.alert_builder import AlertBuilder
 from engine.alerts import Alert
 from engine.automaton import Automaton, Match
 from engine.baselines import Reading
+from engine.clocks import Clocks
+from engine.elements import AFTER_ALL, flat
 from engine.events import Event
 from engine.kept import Kept
 from engine.plan import RulePlan
 from engine.runtime_functions import ListTest
+from engine.search import Search
+from engine.search_table import SearchTable
 
 MAX_KEPT = 1_024
 """Events kept for a rule and device; beyond it the oldest go and older results no longer change."""
@@ -43,16 +47,37 @@ class Published:
 
 
 class _DeviceState:
-    __slots__ = ("automaton", "counts", "history", "known_from", "published")
+    __slots__ = (
+        "advanced",
+        "armed",
+        "automaton",
+        "counts",
+        "device",
+        "held",
+        "history",
+        "known_from",
+        "published",
+    )
 
-    def __init__(self, plan: RulePlan) -> None:
-        self.automaton = Automaton(plan.table)
+    def __init__(self, plan: RulePlan, device: str) -> None:
+        self.device = device
+        self.automaton = _automaton(plan)
+        self.held: list[Match] = []
+        """Matches that rest on deadlines the clocks have not passed."""
+        self.armed: dict[int, int] = {}
+        """For each clock of the rule the deadline that waits in the heap."""
+        self.advanced = _ALWAYS_KNOWN
+        """Deadlines up to here are judged: an event at or before it is out of order."""
         self.history: list[Kept] = []
         self.published: list[Published] = []
         self.known_from = _ALWAYS_KNOWN
         """Before this time events are no longer kept: results that need them do not change."""
         self.counts: dict[tuple[object, ...], int] = {}
         """Suppressed matches by SUPPRESS group since the last published alert."""
+
+
+def _automaton(plan: RulePlan) -> Automaton | Search:
+    return Search(plan.table) if isinstance(plan.table, SearchTable) else Automaton(plan.table)
 
 
 def _duplicate(history: list[Kept], kept: Kept) -> bool:
@@ -77,8 +102,22 @@ def _order(kept: Kept) -> tuple[int, int]:
 class RuleRuntime:
     """Feeds one rule. ``take`` is called by the generated handlers for events that fit something."""
 
-    def __init__(self, plan: RulePlan, lists: dict[str, ListTest]) -> None:
+    def __init__(
+        self,
+        plan: RulePlan,
+        lists: dict[str, ListTest],
+        clocks: Clocks,
+        spoken: list[tuple[Alert, int]] | None = None,
+    ) -> None:
         self.plan = plan
+        self._clocks = clocks
+        self._spoken = spoken
+        """Where other rules read this one's alerts: each with the position of its completing event."""
+        self._most_kept = MAX_KEPT
+        if isinstance(plan.table, SearchTable):
+            self._most_kept = max(MAX_KEPT, 2 * plan.table.largest)
+        self.replacing: str | None = None
+        """Id of the alert that the next event replaces (item 15)."""
         self.builder = AlertBuilder(plan, lists)
         self._table = plan.table
         self._keep_ms = plan.table.horizon_ms + plan.late_ms
@@ -112,16 +151,22 @@ class RuleRuntime:
         self.fits += 1
         if mask & self._table.start_mask:
             self.starts += 1
-        device = event.device
+        device = "" if self.plan.fleet else event.device
         state = self._devices.get(device)
         if state is None:
-            state = self._devices[device] = _DeviceState(self.plan)
+            state = self._devices[device] = _DeviceState(self.plan, device)
         kept = Kept(event, position, mask, key, readings)
         history = state.history
+        if self.replacing is not None:
+            self.replacing = None
+            _remove(history, kept.event)
+            insort(history, kept, key=_order)
+            self._rerun(state, kept, out)
+            return
         if event.id is not None and _duplicate(history, kept):
             self.duplicates += 1
             return
-        if history and kept.order < history[-1].order:
+        if kept.time <= state.advanced or (history and kept.order < history[-1].order):
             if kept.time < state.known_from:
                 self.dropped += 1
                 return
@@ -129,14 +174,72 @@ class RuleRuntime:
             self._rerun(state, kept, out)
             return
         history.append(kept)
-        if mask & self._veto_mask and any(p.open and p.match.last.time == kept.time for p in state.published):
+        if mask & self._veto_mask and (
+            any(p.open and p.match.last.time == kept.time for p in state.published)
+            or any(match.last.time == kept.time for match in state.held)
+        ):
             # A veto counts up to the time of the match, also when it stands behind it at that time.
             self._rerun(state, kept, out)
             return
         for match in state.automaton.feed(kept):
-            self._publish(state, match, out, late="")
+            self._publish_or_hold(state, match, out)
+        if self.plan.clock_kinds:
+            self._arm(state)
         if len(history) % _TRIM_EVERY == 0:
             self._trim(state, kept.time)
+
+    def retract(self, event: Event, out: list[Alert]) -> None:
+        """An event that was taken is no more: an alert that was closed, or no longer fits (item 15)."""
+        self.replacing = None
+        state = self._devices.get("" if self.plan.fleet else event.device)
+        removed = None if state is None else _remove(state.history, event)
+        if state is not None and removed is not None:
+            self._rerun(state, removed, out)
+
+    # --- deadlines
+
+    def release(self, device: str, deadline: int, clock: int, out: list[Alert]) -> None:
+        """A deadline that this rule waits for has passed, as far as one of its clocks goes."""
+        state = self._devices.get(device)
+        if state is None:
+            return
+        if state.armed.get(clock) == deadline:
+            del state.armed[clock]
+        if isinstance(state.automaton, Search):
+            if deadline > state.advanced:
+                state.advanced = deadline
+                state.held.extend(state.automaton.advance(deadline))
+            ready = [match for match in state.held if self._ready(match)]
+            state.held = [match for match in state.held if match not in ready]
+            for match in sorted(ready, key=lambda m: m.last.order):
+                self._publish(state, match, out, late="")
+            self._arm(state)
+
+    def _ready(self, match: Match) -> bool:
+        """Whether the clocks have passed every deadline that the match rests on."""
+        kinds = self.plan.clock_kinds
+        return all(deadline <= self._clocks.passed(kinds[clock]) for deadline, clock in match.waits)
+
+    def _publish_or_hold(self, state: _DeviceState, match: Match, out: list[Alert]) -> None:
+        if self._ready(match):
+            self._publish(state, match, out, late="")
+        else:
+            state.held.append(match)
+
+    def _arm(self, state: _DeviceState) -> None:
+        """Have the first deadline of each clock wait, unless an earlier one does."""
+        if not isinstance(state.automaton, Search):
+            return
+        kinds = self.plan.clock_kinds
+        first = state.automaton.first_deadlines()
+        for match in state.held:
+            for deadline, clock in match.waits:
+                if deadline > self._clocks.passed(kinds[clock]):
+                    first[clock] = min(deadline, first.get(clock, deadline))
+        for clock, deadline in first.items():
+            if deadline < state.armed.get(clock, deadline + 1):
+                state.armed[clock] = deadline
+                self._clocks.wait(kinds[clock], deadline, self.plan.index, state.device, clock)
 
     def _publish(self, state: _DeviceState, match: Match, out: list[Alert], late: str) -> None:
         """A new match: an alert, or one more suppressed."""
@@ -150,11 +253,19 @@ class RuleRuntime:
             state.counts[group] = state.counts.get(group, 0) + 1
             state.published.append(Published(match, None, id_, group, before))
             return
-        if severity == "none":
+        if severity == "none" and self._spoken is None:
             return
         alert = self.builder.build(match, id_, "create", state.counts.pop(group, 0), late=late)
         state.published.append(Published(match, alert, id_, group, None))
-        out.append(alert)
+        self._say(alert, match, out)
+
+    def _say(self, alert: Alert, match: Match, out: list[Alert]) -> None:
+        """Publish, and tell the rules that read this one. SEVERITY none is only told."""
+        if alert.created_severity != "none":
+            out.append(alert)
+        if self._spoken is not None:
+            # What reads it may itself wait for a deadline at that time: that comes after.
+            self._spoken.append((alert, min(match.last.order[1], AFTER_ALL - 1)))
 
     def _identity(self, state: _DeviceState, match: Match) -> str:
         """The id of a new alert. An alert keeps the id it was born with when late evidence moves it to
@@ -185,7 +296,9 @@ class RuleRuntime:
 
     def _rerun(self, state: _DeviceState, kept: Kept, out: list[Alert]) -> None:
         self.reruns += 1
-        automaton = Automaton(self._table)
+        automaton = _automaton(self.plan)
+        if isinstance(automaton, Search) and isinstance(state.automaton, Search):
+            automaton.resume(state.automaton, state.known_from)
         matches: list[Match] = []
         for _, moment in groupby(state.history, key=lambda k: k.time):
             events = list(moment)
@@ -193,8 +306,12 @@ class RuleRuntime:
                 automaton.remember(event)
             for event in events:
                 matches.extend(automaton.step(event))
+        if isinstance(automaton, Search):
+            matches.extend(automaton.advance(state.advanced))
         state.automaton = automaton
-        self._reconcile(state, matches, kept, out)
+        state.held = [match for match in matches if not self._ready(match)]
+        self._reconcile(state, [match for match in matches if self._ready(match)], kept, out)
+        self._arm(state)
 
     def _judgeable(self, state: _DeviceState, match: Match) -> bool:
         """Whether all that could decide a match is still kept."""
@@ -214,7 +331,7 @@ class RuleRuntime:
                     old.remove(published)
                     new.remove(match)
                     pairs.append((published, match))
-        late = f"`{cause.event.kind.replace('.', ' ')}` {cause.event_id} came late"
+        late = f"`{_kind_in_words(cause)}` {cause.event_id} came late"
         for published, match in sorted(pairs, key=lambda pair: pair[1].last.order):
             if published.match.events != match.events:
                 self._update(published, match, late, out)
@@ -231,7 +348,7 @@ class RuleRuntime:
         published.alert = self.builder.build(
             match, published.id, "update", 0, published.alert, note="Better evidence came late.", late=late
         )
-        out.append(published.alert)
+        self._say(published.alert, match, out)
 
     def _close(
         self, state: _DeviceState, published: Published, cause: Kept, late: str, out: list[Alert]
@@ -239,7 +356,7 @@ class RuleRuntime:
         published.open = False
         if published.alert is None:
             return
-        what = f"{cause.event.kind.replace('.', ' ')} {cause.event_id}"
+        what = f"{_kind_in_words(cause)} {cause.event_id}"
         published.alert = self.builder.build(
             published.match,
             published.id,
@@ -249,7 +366,7 @@ class RuleRuntime:
             note=f"Closed: {what} came late and explains it.",
             late=late,
         )
-        out.append(published.alert)
+        self._say(published.alert, published.match, out)
         for held in sorted(
             (p for p in state.published if p.suppressed_by is published and p.open),
             key=lambda p: p.match.last.order,
@@ -268,7 +385,7 @@ class RuleRuntime:
                 published.alert = self.builder.build(
                     match, id_, "update", 0, published.alert, note="Reopened by late evidence.", late=late
                 )
-                out.append(published.alert)
+                self._say(published.alert, match, out)
                 return True
         return False
 
@@ -280,7 +397,7 @@ class RuleRuntime:
         cut = 0
         while cut < len(history) and history[cut].time < limit:
             cut += 1
-        over = len(history) - MAX_KEPT
+        over = len(history) - self._most_kept
         if over > cut:
             self.dropped += over - cut
             cut = over
@@ -303,4 +420,20 @@ def _same_completion(old: Match, new: Match) -> bool:
 
 
 def _shares_event(old: Match, new: Match) -> bool:
-    return old.key == new.key and any(kept is other for kept in old.events for other in new.events)
+    mine = flat(old.events)
+    return old.key == new.key and any(kept is other for kept in mine for other in flat(new.events))
+
+
+def _remove(history: list[Kept], event: Event) -> Kept | None:
+    """Take the event with the same id out of what is kept."""
+    for at, kept in enumerate(history):
+        if kept.event.id == event.id and kept.event.kind == event.kind:
+            return history.pop(at)
+    return None
+
+
+def _kind_in_words(kept: Kept) -> str:
+    kind = kept.event.kind
+    if kind.startswith("alert:"):
+        return "alert of " + kind.removeprefix("alert:").replace("_", " ")
+    return kind.replace(".", " ")

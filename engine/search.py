@@ -67,10 +67,16 @@ class Search:
         self._hunt = Hunt()
         self.dropped = 0
 
-    @property
-    def next_deadline(self) -> int | None:
-        """The first deadline that waits."""
-        return self._pending[0][0] if self._pending else None
+    def first_deadlines(self) -> dict[int, int]:
+        """For each clock of the rule the first deadline that waits for it."""
+        found: dict[int, int] = {}
+        if len(self._table.clock_kinds) == 1:
+            return {0: self._pending[0][0]} if self._pending else found
+        for deadline, _, _, number, _ in self._pending:
+            absence = self._table.chains[number].positions[-1].absence
+            if absence is not None:
+                found[absence.clocks] = min(deadline, found.get(absence.clocks, deadline))
+        return found
 
     def resume(self, before: Search, since: int) -> None:
         """Take over the silences reported for events older than ``since``: they are not run again."""

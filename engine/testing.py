@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from dsl.bind_patterns import first_sources
-from dsl.model import RuleSet, RuleTest, TestEvent
+from dsl.model import Rule, RuleSet, RuleTest, TestClock, TestEvent
 from dsl.ruleset import rebind
 from dsl.units import format_duration
+from engine.alert_events import read_rules
 from engine.alerts import Alert, rfc3339
 from engine.events import POSITION_SHIFT, BadEvent, epoch_ms
 from engine.matcher import Matcher
@@ -56,7 +57,7 @@ def run_test(ruleset: RuleSet, test: RuleTest) -> Result:
         return _result(
             test, FAILED, "with these PARAMs the rule does not load", *(d.message for d in bound.errors[:3])
         )
-    alone = msgspec.structs.replace(bound, rules={test.rule: bound.rules[test.rule]})
+    alone = msgspec.structs.replace(bound, rules=_with_read(bound, test.rule))
     matcher = Matcher(alone)
     if matcher.diagnostics:
         return _result(test, FAILED, matcher.diagnostics[0].message)
@@ -68,8 +69,16 @@ def run_test(ruleset: RuleSet, test: RuleTest) -> Result:
             return _result(test, FAILED, problem)
     alerts: list[Alert] = []
     trace: list[str] = []
-    events = [item for item in test.inputs if isinstance(item, TestEvent)]
-    for index, item in sorted(enumerate(events), key=lambda pair: (pair[1].arrives_ms, pair[0])):
+    for index, item in sorted(enumerate(test.inputs), key=lambda pair: (_arrival(pair[1]), pair[0])):
+        if isinstance(item, TestClock):
+            found = matcher.close(ZERO_MS + item.time_ms)
+            alerts.extend(found)
+            trace.append(f"{format_duration(item.time_ms):>8}  CLOCK{_said(found)}")
+            continue
+        silent = matcher.advance(ZERO_MS + item.arrives_ms)
+        if silent:
+            alerts.extend(silent)
+            trace.append(f"{format_duration(item.arrives_ms):>8}  the wall clock{_said(silent)}")
         wire = {"device": DEFAULT_DEVICE, **item.fields, "kind": item.kind, "time": ZERO_MS + item.time_ms}
         wire.setdefault("id", f"line {index + 1}")
         try:
@@ -80,7 +89,20 @@ def run_test(ruleset: RuleSet, test: RuleTest) -> Result:
         alerts.extend(found)
         trace.append(_trace_line(item, found))
     counts = matcher.rule_counts()[test.rule]
+    alerts = [alert for alert in alerts if alert.rule.name == test.rule]
     return _judge(test, alerts, trace, counts.starts, bound)
+
+
+def _with_read(ruleset: RuleSet, rule: str) -> dict[str, Rule]:
+    """The rule and all whose alerts it reads, directly or through others."""
+    found: dict[str, Rule] = {}
+    waiting = [rule]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in ruleset.rules:
+            found[name] = ruleset.rules[name]
+            waiting.extend(read_rules(found[name]))
+    return found
 
 
 def _result(test: RuleTest, outcome: str, *lines: str) -> Result:
@@ -103,8 +125,15 @@ def _trace_line(item: TestEvent, found: list[Alert]) -> str:
     if item.arrives_ms != item.time_ms:
         when += f" (arrives {format_duration(item.arrives_ms)})"
     fields = " ".join(f"{k}: {v!r}" for k, v in item.fields.items())
-    said = "".join(f"   -> {a.activity} {a.severity}" for a in found)
-    return f"{when:>8}  {item.kind.replace('.', ' ')} {{ {fields} }}{said}"
+    return f"{when:>8}  {item.kind.replace('.', ' ')} {{ {fields} }}{_said(found)}"
+
+
+def _said(found: list[Alert]) -> str:
+    return "".join(f"   -> {a.activity} {a.severity}" for a in found)
+
+
+def _arrival(item: TestEvent | TestClock) -> int:
+    return item.time_ms if isinstance(item, TestClock) else item.arrives_ms
 
 
 def _judge(test: RuleTest, alerts: list[Alert], trace: list[str], starts: int, ruleset: RuleSet) -> Result:
@@ -176,6 +205,8 @@ def _lookup(alert: Alert, name: str) -> tuple[bool, Any]:
     step, _, field = name.partition(".")
     for evidence in alert.steps:
         if evidence.name.replace(" ", "_") == step and field:
+            if field == "count" and evidence.count is not None:
+                return True, evidence.count
             if field in ("event_id", "time", "kind", "source"):
                 return True, getattr(evidence, field)
             return field in evidence.fields, evidence.fields.get(field)

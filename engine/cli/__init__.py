@@ -15,6 +15,7 @@ from engine import __version__
 from engine.cli.check import check
 from engine.cli.common import UsageError, complain
 from engine.cli.demo import demo
+from engine.cli.explain import explain
 from engine.cli.format import fmt
 from engine.cli.replay import replay
 from engine.cli.run import run
@@ -28,6 +29,7 @@ app = App(
 app.command(check)
 app.command(test)
 app.command(fmt)
+app.command(explain)
 app.command(replay)
 app.command(run)
 app.command(demo)

@@ -48,6 +48,9 @@ class MatchingProcessor:
         """See ``engine.service.processor.Processor``."""
         out: list[Outgoing] = []
         latest = received_ms + self._max_skew_ms
+        for alert in self.matcher.advance(received_ms):
+            self.alerts += 1
+            out.append(self._outgoing(alert))
         for index, item in enumerate(self.matcher.decoder.decode_payload(payload, content_type)):
             if item is None:
                 self.unread += 1

@@ -25,7 +25,7 @@ EVENTS = 20_000
 
 @pytest.fixture(scope="module")
 def stream() -> list[bytes]:
-    return list(flows.lines(EVENTS, 2, 200))
+    return list(flows.lines(2 * EVENTS, 2, 400))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def test_w1_is_the_same_three_ways_event_for_event(stream: list[bytes]) -> None:
     work = w1.make(stream)
     right = latest_pairs(stream, [w1.PAIR])
     assert len(right) > 20
+    assert max(second - first for _, first, second in right) == flows.WINDOW_MS
     alerts = engine_finds(work)
     assert [(0, *(milliseconds(step.time) for step in alert.steps)) for alert in alerts] == right
     assert work.reference(stream) == len(right)

@@ -1,0 +1,114 @@
+"""The clocks of the event types, and the deadlines that wait for them.
+
+Each type has a clock (LANGUAGE.md section 4 item 8): the greatest time seen of it less its GRACE. A
+deadline has passed when every type that could still void it shows a later time. Wall-clock time
+comes in through :meth:`Clocks.advance` and moves only silent types: those never seen, and those of
+which nothing has arrived for longer than their GRACE. They stand at wall clock less GRACE. A type
+that is heard of keeps its own time, however far behind: its events may simply be slow to arrive.
+
+Deadlines wait in one heap for each set of types, so that nothing is scanned; who waits is named by
+a rule's number and a device.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias
+
+Kinds: TypeAlias = tuple[str, ...]
+NEVER = -(1 << 62)
+
+
+class Due(NamedTuple):
+    """A deadline that has passed: when, in which order it was set, whose, on which clock."""
+
+    deadline: int
+    sequence: int
+    rule: int
+    device: str
+    clock: int
+
+
+class Clocks:
+    """The clocks of one matcher.
+
+    Args:
+        graces: GRACE by event kind, in milliseconds.
+    """
+
+    def __init__(self, graces: Mapping[str, int]) -> None:
+        self._graces = dict(graces)
+        self._seen: dict[str, int] = {}
+        self._arrived: dict[str, int] = {}
+        self._wall: dict[str, int] = {}
+        self._closed = NEVER
+        self._now: int | None = None
+        self._heaps: dict[Kinds, list[Due]] = {}
+        self._of_kind: dict[str, list[Kinds]] = {}
+        self._sequence = 0
+
+    def watch(self, kinds: Kinds) -> None:
+        """Make a set of types known whose deadlines will wait here."""
+        if kinds not in self._heaps:
+            self._heaps[kinds] = []
+            for kind in kinds:
+                self._of_kind.setdefault(kind, []).append(kinds)
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The types that deadlines wait for."""
+        return frozenset(self._of_kind)
+
+    def passed(self, kinds: Kinds) -> int:
+        """The latest time that the clocks of all these types have passed."""
+        return max(self._closed, min(map(self._passed, kinds), default=NEVER))
+
+    def _passed(self, kind: str) -> int:
+        # A clock that shows a time has passed all before it: an event at that very time may still come.
+        seen = self._seen.get(kind)
+        own = NEVER if seen is None else seen - self._graces[kind] - 1
+        return max(own, self._wall.get(kind, NEVER))
+
+    def wait(self, kinds: Kinds, deadline: int, rule: int, device: str, clock: int) -> None:
+        """Have a deadline come back from :meth:`seen` or :meth:`advance` when it has passed."""
+        self._sequence += 1
+        heapq.heappush(self._heaps[kinds], Due(deadline, self._sequence, rule, device, clock))
+
+    def seen(self, kind: str, time: int) -> list[Due]:
+        """An event of a watched type with a time later than all before; what has passed by it."""
+        self._seen[kind] = time
+        return self._due(self._of_kind[kind])
+
+    def arrived(self, kind: str) -> None:
+        """An event of a watched type arrived, whatever its time."""
+        if self._now is not None:
+            self._arrived[kind] = self._now
+
+    def advance(self, now: int) -> list[Due]:
+        """The wall clock shows ``now`` (epoch milliseconds; it never goes back)."""
+        if self._now is not None and now <= self._now:
+            return []
+        self._now = now
+        moved: dict[Kinds, None] = {}
+        for kind, groups in self._of_kind.items():
+            shows = now - self._graces[kind]
+            if kind not in self._arrived or self._arrived[kind] < shows:
+                self._wall[kind] = shows - 1
+                moved.update(dict.fromkeys(groups))
+        return self._due(moved)
+
+    def close(self, until: int) -> list[Due]:
+        """Every clock passes this time: nothing at or before it is still to come."""
+        self._closed = max(self._closed, until)
+        return self._due(self._heaps)
+
+    def _due(self, groups: Iterable[Kinds]) -> list[Due]:
+        found: list[Due] = []
+        for kinds in groups:
+            heap = self._heaps[kinds]
+            if heap:
+                passed = self.passed(kinds)
+                while heap and heap[0].deadline <= passed:
+                    found.append(heapq.heappop(heap))
+        return sorted(found)
