@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -396,7 +397,7 @@ def _in_words(source: str, element: Kept) -> str:
 
 def _tie(match: Match) -> bool:
     elements = [x for x in match.events if not isinstance(x, Deadline)]
-    pairs = [(a, first_event(b)) for a, b in zip(elements, elements[1:], strict=False)]
+    pairs = [(a, first_event(b)) for a, b in pairwise(elements)]
     return any(a.time == b.time and a.event.source != b.event.source for a, b in pairs)
 
 

@@ -44,6 +44,21 @@ def alert_type(rule: m.Rule, events: Mapping[str, m.EventType], late_ms: int) ->
     )
 
 
+def readers_last(ruleset: m.RuleSet) -> list[m.Rule]:
+    """All rules, each after those whose alerts it reads; dsl has refused cycles."""
+    found: dict[str, m.Rule] = {}
+
+    def add(rule: m.Rule) -> None:
+        for name in read_rules(rule):
+            if name in ruleset.rules and name not in found:
+                add(ruleset.rules[name])
+        found.setdefault(rule.name, rule)
+
+    for rule in ruleset.rules.values():
+        add(rule)
+    return list(found.values())
+
+
 class AlertEvents:
     """Makes events of one rule's alerts."""
 

@@ -154,7 +154,10 @@ class Hunt:
             if element is None:
                 continue
             w.p.append(element)
-            self._walk(w, i + 1)
+            if i + 1 != chain.closing_known or _fits(
+                chain.positions[chain.closing].choices, w.closing, w.p, late=True
+            ):
+                self._walk(w, i + 1)
             w.p.pop()
             if w.best is not None and chain.plain_rank:
                 return
@@ -294,11 +297,13 @@ class Hunt:
             if isinstance(element, Group):
                 at = element.completing
                 limit = self._limit(w, i, at, w.closing.time)
+                if w.edge and i == w.chain.closing == len(w.chain.positions) - 1:
+                    # Cheaper first: where a level goes on holding, its events need not be collected.
+                    part = self._group(w.lists, position, final, end, at, limit, exact=True, enough=True)
+                    if part is None or not self._edge(w, position, i, final, end, part, limit):
+                        return None
                 group = self._group(w.lists, position, final, end, at, limit, exact=True)
                 if group is None or self._looked_back(position, w.lists, group, final, True):
-                    return None
-                last = i == w.chain.closing == len(w.chain.positions) - 1
-                if w.edge and last and not self._edge(w, position, i, final, end, group, limit):
                     return None
                 element = group
             elif isinstance(element, Deadline):
@@ -324,14 +329,16 @@ class Hunt:
         at: Kept,
         limit: int,
         exact: bool,
+        enough: bool = False,
     ) -> Group | None:
         """The events of a level as it holds at ``at``; None if it does not hold there.
 
         Only events after ``end`` that begin at or after ``limit`` count. ``exact`` False: tests that
-        read a step of several events are taken for true.
+        read a step of several events are taken for true. ``enough``: the group need not have all its
+        events, only show that it holds and whether it has more than one.
         """
         if position.level is not None:
-            return self._level(lists, position, position.level, p, end, at, limit, exact)
+            return self._level(lists, position, position.level, p, end, at, limit, exact, enough or not exact)
         assert position.gather is not None
         return self._gather(lists, position.gather, p, end, at, limit, exact)
 
@@ -345,6 +352,7 @@ class Hunt:
         at: Kept,
         limit: int,
         exact: bool,
+        enough: bool,
     ) -> Group | None:
         events = lists[position.mask]
         since = max(limit, at.time - level.window_ms)
@@ -352,13 +360,20 @@ class Hunt:
         high = bisect_right(events, at.order, key=order_of)
         if level.measure != "sum" and high - low < level.amount:
             return None
-        members = [
-            kept
-            for kept in events[low:high]
-            if kept.begin >= since and self._counts(position, level, kept, p, exact)
-        ]
-        if not members or members[-1] is not at:
+        if not self._counts(position, level, at, p, exact) or at.begin < since:
             return None
+        members: list[Kept] = []
+        values: set[object] = set()
+        for index in range(high - 1, low - 1, -1):
+            kept = events[index]
+            if kept.begin >= since and self._counts(position, level, kept, p, exact):
+                members.append(kept)
+                if enough and level.measure != "sum" and len(members) > 1:
+                    values.add(getattr(kept.event, level.attribute or "", None))
+                    found = len(members) if level.measure == "count" else len(values)
+                    if found >= level.amount:
+                        break
+        members.reverse()
         size = len(members)
         if level.measure == "distinct":
             newest = {getattr(kept.event, level.attribute or ""): kept for kept in members}
@@ -489,7 +504,7 @@ class Hunt:
         if previous is None:
             return True
         before = self._limit(w, i, previous, previous.time)
-        return self._group(w.lists, position, p, end, previous, before, exact=True) is None
+        return self._group(w.lists, position, p, end, previous, before, exact=True, enough=True) is None
 
 
 def _floor(w: _Walk, i: int) -> int:

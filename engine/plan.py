@@ -6,7 +6,7 @@ indexes and generated functions on the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,11 +17,21 @@ from dsl.diagnostics import Diagnostic
 from dsl.expressions import Condition
 from dsl.nodes import Span
 from dsl.units import format_duration
-from engine.alert_events import alert_type, kind_of, read_rules
+from engine.alert_events import alert_type, kind_of, readers_last
 from engine.automaton import MAX_CHOICES, CrossTest, RuleTable, StepTable, VetoTable
-from engine.chains import Chain, ChainStep, Gather, Level, Unsupported, chains_of, inner_names, sources_of
-from engine.codegen import Emitter, Places, compile_function
+from engine.chains import (
+    Bound,
+    Chain,
+    ChainStep,
+    Gather,
+    Unsupported,
+    chains_of,
+    inner_names,
+)
+from engine.codegen import Emitter
+from engine.plan_fields import collect_fields, sources_in
 from engine.plan_search import SearchPlanner, needs_search
+from engine.plan_tests import CrossTests, local_part
 from engine.runtime_functions import ListTest
 from engine.search import MAX_INDEXED
 from engine.search_table import SearchTable
@@ -111,7 +121,7 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
     used: dict[str, m.Baseline] = {}
     events = dict(ruleset.events)
     watched: dict[str, tuple[str, ...]] = {}
-    for rule in _readers_last(ruleset):
+    for rule in readers_last(ruleset):
         try:
             plan, rule_roles = _plan_rule(len(planned), rule, ruleset, lists, events, watched)
         except (Unsupported, _Refused) as refused:
@@ -134,7 +144,7 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
         )
         for kind, of_kind in rule_roles.items():
             roles.setdefault(kind, []).extend(of_kind)
-        _collect_fields(plan, read)
+        collect_fields(rule, plan.key_fields, plan.watched, rule_values(rule), read)
         for name in plan.baselines:
             used[name] = ruleset.baselines[name]
     for baseline in used.values():
@@ -156,21 +166,6 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
 # --- one rule
 
 
-def _readers_last(ruleset: m.RuleSet) -> list[m.Rule]:
-    """All rules, each after those whose alerts it reads; dsl has refused cycles."""
-    found: dict[str, m.Rule] = {}
-
-    def add(rule: m.Rule) -> None:
-        for name in read_rules(rule):
-            if name in ruleset.rules and name not in found:
-                add(ruleset.rules[name])
-        found.setdefault(rule.name, rule)
-
-    for rule in ruleset.rules.values():
-        add(rule)
-    return list(found.values())
-
-
 def _plan_rule(
     index: int,
     rule: m.Rule,
@@ -180,13 +175,13 @@ def _plan_rule(
     watched: dict[str, tuple[str, ...]],
 ) -> tuple[RulePlan, dict[str, list[Role]]]:
     chains = chains_of(rule.pattern)
-    sources = _sources(chains, rule)
+    sources = sources_in(chains, rule)
     if len(sources) > MAX_SOURCES:
         raise _Refused(f"a rule with {len(sources)} sources", rule.name_span)
     _refuse(rule, sources, ruleset, events)
     bits = {id(source): 1 << i for i, source in enumerate(sources)}
     key_fields = tuple(key for key in rule.by if key != "device")
-    makers = _CrossTests(Emitter(lists))
+    makers = CrossTests(Emitter(lists))
     table: RuleTable | SearchTable
     if needs_search(chains):
         automaton = "search"
@@ -231,7 +226,7 @@ def _step_table(
     chains: tuple[Chain, ...],
     bits: dict[int, int],
     key_fields: tuple[str, ...],
-    makers: _CrossTests,
+    makers: CrossTests,
     events: dict[str, m.EventType],
 ) -> RuleTable:
     """The table for *latest* and *runs*."""
@@ -296,17 +291,6 @@ def _step_table(
     )
 
 
-def _sources(chains: tuple[Chain, ...], rule: m.Rule) -> list[m.Source]:
-    """Every source object once, in the order written. One source may stand on several chains."""
-    found: dict[int, m.Source] = {}
-    for chain in chains:
-        for source in sources_of(chain):
-            found.setdefault(id(source), source)
-    for veto in rule.unless:
-        found.setdefault(id(veto.source), veto.source)
-    return list(found.values())
-
-
 def _refuse(
     rule: m.Rule, sources: list[m.Source], ruleset: m.RuleSet, events: dict[str, m.EventType]
 ) -> None:
@@ -328,68 +312,6 @@ def _refuse(
                 baseline = ruleset.baselines[node.baseline]
                 if baseline.using not in SUPPORTED_ESTIMATORS:
                     raise _Refused(f"a {baseline.using} baseline", rule.name_span)
-
-
-def _crosses(source: m.Source) -> bool:
-    return any(e.steps_read(member.condition) for member in source.members)
-
-
-def local_part(condition: Condition) -> Condition:
-    """The conjuncts that read no other step."""
-    return e.all_of(tuple(c for c in e.conjuncts(condition) if not e.steps_read(c)))
-
-
-def cross_part(condition: Condition) -> Condition:
-    """The conjuncts that read other steps."""
-    return e.all_of(tuple(c for c in e.conjuncts(condition) if e.steps_read(c)))
-
-
-class _CrossTests:
-    """Generates, for each source with filters that read steps, ``test(kept, events) -> bool``."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self.emitter = emitter
-        self._sources: list[str] = []
-
-    def add(self, source: m.Source, steps: dict[str, str | None], loose: frozenset[str]) -> str | None:
-        if not _crosses(source):
-            return None
-        name = f"cross_{len(self._sources)}"
-        places = Places("e", steps, readings="k.readings", loose=loose)
-        # Members of one kind share a function; which member holds is asked again, local part included,
-        # where two members of a kind differ in their cross part.
-        lines = [f"def {name}(k, p):", "    e = k.event", "    kind = e.kind"]
-        for kind in dict.fromkeys(member.kind for member in source.members):
-            members = [x for x in source.members if x.kind == kind]
-            if len(members) == 1:
-                condition = cross_part(members[0].condition)
-            else:
-                condition = e.any_of(tuple(x.condition for x in members))
-            kind_name = self.emitter.constant(kind, lambda kind=kind: kind)  # type: ignore[misc]  # bound now
-            lines.append(f"    if kind == {kind_name}:")
-            lines.append(f"        return {self.emitter.condition(condition, places)}")
-        lines.append("    return False\n")
-        self._sources.append("\n".join(lines))
-        return name
-
-    def make(
-        self, source: m.Source, steps: Mapping[str, str | None], loose: frozenset[str]
-    ) -> CrossTest | None:
-        """The function at once; None for a source that reads no steps."""
-        name = self.add(source, dict(steps), loose)
-        if name is None:
-            return None
-        made: CrossTest = compile_function(name, self._sources[-1], self.emitter.names)
-        return made
-
-    def compile(self, rule: str) -> dict[str | None, CrossTest]:
-        if not self._sources:
-            return {}
-        text = "\n".join(self._sources)
-        scope = self.emitter.names
-        compile_function("cross_0", text, scope)
-        del rule
-        return {f"cross_{i}": scope[f"cross_{i}"] for i in range(len(self._sources))}
 
 
 def _loose(chain: Chain) -> frozenset[str]:
@@ -474,9 +396,11 @@ def _latest_only(rule: m.Rule, chains: tuple[Chain, ...], tests: dict[str | None
     """Whether one pending run a step is exact (LANGUAGE.md section 4 item 3)."""
     if tests or len(chains) != 1 or rule.select != "latest":
         return False
-    chain = chains[0]
-    overall = (0, len(chain.steps) - 1, None, _window(chain))
-    return len(chain.steps) == 1 or all((b.first, b.last, b.lower, b.upper) == overall for b in chain.bounds)
+    # Between single events a bound on the only gap is the bound on the whole.
+    bounds = tuple(msgspec.structs.replace(bound, gap=False) for bound in chains[0].bounds)
+    chain = msgspec.structs.replace(chains[0], bounds=bounds)
+    overall = Bound(0, len(chain.steps) - 1, None, _window(chain))
+    return len(chain.steps) == 1 or all(b == overall for b in chain.bounds)
 
 
 def _start_mask(chains: tuple[Chain, ...], bits: dict[int, int]) -> int:
@@ -506,42 +430,3 @@ def rule_values(rule: m.Rule) -> list[Any]:
         values.extend(p for p in template.parts if not isinstance(p, str))
     values.extend(v for _, v in rule.alert_fields)
     return values
-
-
-def _collect_fields(plan: RulePlan, read: dict[str, set[str]]) -> None:
-    """Note every field of every kind that this rule needs decoded."""
-    rule = plan.rule
-    for kind in plan.watched:
-        read.setdefault(kind, set()).update(plan.key_fields)
-    sources = _all_rule_sources(rule)
-    for source in sources:
-        for member in source.members:
-            for node in e.walk(member.condition):
-                if isinstance(node, e.Field) and node.step is None:
-                    read[member.kind].add(node.name)
-    counted = _counted_fields(chains_of(rule.pattern))
-    parts: list[Any] = [*rule_values(rule), *(x.condition for source in sources for x in source.members)]
-    named = set(counted)
-    for node in (node for part in parts for node in e.walk(part)):
-        if isinstance(node, e.Field) and node.step is not None:
-            named.add(node.name)
-        elif isinstance(node, e.StepAggregate | e.InStep) and node.field is not None:
-            named.add(node.field)
-    for kind in plan.watched:
-        read[kind].update(named)
-
-
-def _counted_fields(chains: tuple[Chain, ...]) -> set[str]:
-    """The fields that AT LEAST counts or sums."""
-    found: set[str] = set()
-    for step in (step for chain in chains for step in chain.steps):
-        if isinstance(step.what, Level) and step.what.field is not None:
-            found.add(step.what.field)
-        elif isinstance(step.what, Gather):
-            for branch in step.what.branches:
-                found |= _counted_fields(branch)
-    return found
-
-
-def _all_rule_sources(rule: m.Rule) -> list[m.Source]:
-    return _sources(chains_of(rule.pattern), rule)

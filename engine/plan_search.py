@@ -148,9 +148,9 @@ class SearchPlanner:
         positions: list[Position] = []
         indexes, places = chain.positions(), chain.places(context.offset)
         for at, step in enumerate(chain.steps):
-            known = {name: place for name, place in places.items() if indexes[name] < at}
+            completed = {name: place for name, place in places.items() if indexes[name] < at}
             here = Context(
-                context.offset + at, {**context.places, **known}, frozenset(loose), frozenset(several)
+                context.offset + at, {**context.places, **completed}, frozenset(loose), frozenset(several)
             )
             positions.append(self._position(step, here))
         closing = max(i for i, step in enumerate(chain.steps) if step.positive)
@@ -160,9 +160,25 @@ class SearchPlanner:
         names = tuple(
             (name, index) for name, index in indexes.items() if name not in inner_names(chain.steps[index])
         )
+        read = [
+            indexes[name]
+            for choice in chain.steps[closing].choices
+            for member in choice.source.members
+            for name in e.steps_read(member.condition)
+            if name in indexes
+        ]
+        known = max(read) + 1 if read and max(read) + 1 < closing else -1
         bounds = tuple(BoundTable(b.first, b.last, b.lower, b.upper, b.gap) for b in chain.bounds)
         return SearchChain(
-            tuple(positions), bounds, chain.rank, closing, sum(waits), free == sorted(free), grouped, names
+            positions=tuple(positions),
+            bounds=bounds,
+            rank=chain.rank,
+            closing=closing,
+            closing_known=known,
+            wait_ms=sum(waits),
+            plain_rank=free == sorted(free),
+            grouped=grouped,
+            names=names,
         )
 
     def _position(self, step: ChainStep, context: Context) -> Position:

@@ -8,6 +8,7 @@ update or close (DESIGN.md section 3): one mechanism, which the in-order path do
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import groupby
 
@@ -74,6 +75,11 @@ class _DeviceState:
         """Before this time events are no longer kept: results that need them do not change."""
         self.counts: dict[tuple[object, ...], int] = {}
         """Suppressed matches by SUPPRESS group since the last published alert."""
+
+    def matches(self) -> Iterator[Match]:
+        """Those that stand, published or held."""
+        yield from (published.match for published in self.published if published.open)
+        yield from self.held
 
 
 def _automaton(plan: RulePlan) -> Automaton | Search:
@@ -174,17 +180,18 @@ class RuleRuntime:
             self._rerun(state, kept, out)
             return
         history.append(kept)
-        if mask & self._veto_mask and (
-            any(p.open and p.match.last.time == kept.time for p in state.published)
-            or any(match.last.time == kept.time for match in state.held)
-        ):
+        if mask & self._veto_mask and any(match.last.time == kept.time for match in state.matches()):
             # A veto counts up to the time of the match, also when it stands behind it at that time.
             self._rerun(state, kept, out)
             return
+        held = len(state.held)
         for match in state.automaton.feed(kept):
             self._publish_or_hold(state, match, out)
+        if state.automaton.dropped:
+            self.dropped += state.automaton.dropped
+            state.automaton.dropped = 0
         if self.plan.clock_kinds:
-            self._arm(state)
+            self._arm(state, state.held[held:])
         if len(history) % _TRIM_EVERY == 0:
             self._trim(state, kept.time)
 
@@ -210,10 +217,10 @@ class RuleRuntime:
                 state.advanced = deadline
                 state.held.extend(state.automaton.advance(deadline))
             ready = [match for match in state.held if self._ready(match)]
-            state.held = [match for match in state.held if match not in ready]
+            state.held = [match for match in state.held if not self._ready(match)]
             for match in sorted(ready, key=lambda m: m.last.order):
                 self._publish(state, match, out, late="")
-            self._arm(state)
+            self._arm(state, state.held)
 
     def _ready(self, match: Match) -> bool:
         """Whether the clocks have passed every deadline that the match rests on."""
@@ -226,13 +233,15 @@ class RuleRuntime:
         else:
             state.held.append(match)
 
-    def _arm(self, state: _DeviceState) -> None:
-        """Have the first deadline of each clock wait, unless an earlier one does."""
+    def _arm(self, state: _DeviceState, held: list[Match]) -> None:
+        """Have the first deadline of each clock wait, unless an earlier one does: of those that the
+        automaton has yet to judge, and of matches that are held.
+        """
         if not isinstance(state.automaton, Search):
             return
         kinds = self.plan.clock_kinds
         first = state.automaton.first_deadlines()
-        for match in state.held:
+        for match in held:
             for deadline, clock in match.waits:
                 if deadline > self._clocks.passed(kinds[clock]):
                     first[clock] = min(deadline, first.get(clock, deadline))
@@ -311,7 +320,7 @@ class RuleRuntime:
         state.automaton = automaton
         state.held = [match for match in matches if not self._ready(match)]
         self._reconcile(state, [match for match in matches if self._ready(match)], kept, out)
-        self._arm(state)
+        self._arm(state, state.held)
 
     def _judgeable(self, state: _DeviceState, match: Match) -> bool:
         """Whether all that could decide a match is still kept."""

@@ -28,9 +28,9 @@ from engine.hunt import Hunt, Lists, Order, rank_of
 from engine.kept import Kept
 from engine.search_table import SearchChain, SearchTable, Sought
 
-MAX_STEPS = 20_000
+MAX_STEPS = 10_000
 """Events looked at for one closing event. A rule over an honest device needs some tens; a flood made
-to cost (every event fits every step) is cut here, at a few milliseconds an event."""
+to cost (every event fits every step) is cut here, at some ten milliseconds an event."""
 MAX_INDEXED = 4_096
 """Events of a key under one mask; beyond it the oldest go, counted."""
 MAX_SILENCES = 64
@@ -143,8 +143,12 @@ class Search:
                 if mask & sought.bit and (sought.test is None or sought.test(kept, events)):
                     del state.reported[silence]
         hunt.left = MAX_STEPS
+        # The run of a single step begins and ends here, if at all.
         if mask & table.start_mask and any(
-            mask & chain.positions[0].mask and hunt.opens(state.lists, chain, kept) for chain in table.chains
+            mask & chain.positions[0].mask
+            and len(chain.positions) > 1
+            and hunt.opens(state.lists, chain, kept)
+            for chain in table.chains
         ):
             state.starts.append(kept)
         complete: list[tuple[int, Events]] = []
@@ -169,7 +173,7 @@ class Search:
     ) -> None:
         """The open runs that a chain completes with this closing event, the latest start first."""
         hunt, oldest = self._hunt, closing.time - self._table.window_ms
-        for start in reversed(state.starts):
+        for start in [closing] if len(chain.positions) == 1 else reversed(state.starts):
             if start.time < oldest:
                 break
             found = hunt.find(state.lists, chain, start, closing, edge=True)

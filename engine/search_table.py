@@ -81,6 +81,8 @@ class SearchChain(msgspec.Struct, frozen=True):
 
     Attributes:
         closing: index of its last positive step; only absences follow.
+        closing_known: how many steps the filter of the closing step needs to have completed, where
+            that is fewer than precede it; else -1.
         wait_ms: how long those absences last together.
         rank: see ``chains.Chain.rank``.
         plain_rank: the first choice found, searching forward, is the one of the least rank.
@@ -92,6 +94,7 @@ class SearchChain(msgspec.Struct, frozen=True):
     bounds: tuple[BoundTable, ...]
     rank: tuple[int, ...]
     closing: int
+    closing_known: int
     wait_ms: int
     plain_rank: bool
     grouped: bool

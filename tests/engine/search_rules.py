@@ -32,12 +32,10 @@ class Writer:
         if random.random() < 0.2:
             parts.append(f"NO {self.source()} FOR {random.randint(1, 5)}ms THEN")
         needs_keyed = keyed
-        positive = 0
         for index in range(steps):
             if index:
                 parts.append("THEN" if random.random() < 0.7 else self.gap())
             parts.append(self.step(needs_keyed and index == 0, guardable=index > 0))
-            positive += 1
             if random.random() < 0.2:
                 parts.append(f"THEN NO {self.source()} FOR {random.randint(1, 5)}ms")
         pattern = " ".join(parts) + f" WITHIN {random.randint(4, 14)}ms"

@@ -245,6 +245,8 @@ def test_spaces_and_lines_do_not_matter(text: str) -> None:
         ("SIGNAL a__b = _c_", "SIGNAL a__b = _c_\n"),
         ("RULE r { WHEN a AS x WITHOUT g WITHIN w_1 }", "RULE r { WHEN a WITHOUT g AS x WITHIN w_1 }\n"),
         ('LIST l = ["a"]\nLIST m = [1,2,]', 'LIST l = ["a"]\nLIST m = [1, 2]\n'),
+        ("RULE r { WHEN ALL OF (a, b,) WITHIN 1m }", "RULE r { WHEN ALL OF (a, b) WITHIN 1m }\n"),
+        ("RULE r { ALERT { fields: [a, b.c,] } }", "RULE r { ALERT { fields: [a, b.c] } }\n"),
         ("PARAM a = 1\n\n\n\nPARAM b = 2", "PARAM a = 1\n\nPARAM b = 2\n"),
         ("PARAM a = 1 LIST l = []", "PARAM a = 1 LIST l = []"),
         ("PARAM a = 1\nLIST l = []", "PARAM a = 1\n\nLIST l = []\n"),

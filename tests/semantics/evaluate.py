@@ -26,11 +26,13 @@ class NotCovered(Exception):
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """What an expression can see: the event under test and the events of completed steps by name."""
+    """What an expression can see: the event under test and the completed steps by name: the event of
+    a step, or all events of a step of several, in order.
+    """
 
     ruleset: m.RuleSet
     event: Wire | None
-    steps: Mapping[str, Wire]
+    steps: Mapping[str, Any]
 
 
 def field_of(ruleset: m.RuleSet, event: Wire, name: str) -> Any:
@@ -84,6 +86,13 @@ def holds(condition: e.Condition, scene: Scene) -> bool:
             if members is None:
                 return False
             return _is_in(condition, scene, lambda v: v in members)
+        case e.InStep():
+            # Item 11: with nothing there to compare with, neither IN nor NOT IN is true.
+            members = [
+                field_of(scene.ruleset, w, condition.field) for w in scene.steps.get(condition.step, ())
+            ]
+            known = [member for member in members if member is not None]
+            return bool(known) and _is_in(condition, scene, lambda v: v in known)
         case e.Like():
             return _is_in(condition, scene, lambda v: _like(v, condition.pattern))
         case e.Matches():
@@ -107,6 +116,14 @@ def value_of(value: e.Value, scene: Scene) -> Any:
         case e.Field():
             event = scene.event if value.step is None else scene.steps.get(value.step)
             return None if event is None else field_of(scene.ruleset, event, value.name)
+        case e.StepAggregate():
+            several = scene.steps.get(value.step)
+            if several is None:
+                return None
+            if value.part == "count":
+                return len(several)
+            assert value.field is not None
+            return field_of(scene.ruleset, several[0 if value.part == "first" else -1], value.field)
         case e.Arithmetic():
             left, right = value_of(value.left, scene), value_of(value.right, scene)
             if left is None or right is None:
