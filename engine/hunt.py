@@ -16,23 +16,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
 from engine.automaton import Events
 from engine.elements import AFTER_ALL, Deadline, Group, first_event, last_begin
+from engine.hunt_groups import BEFORE_ALL, NO_LIMIT, GroupHunt, Lists, Order, fits, order_of
 from engine.kept import Kept
-from engine.search_table import GatherTable, LevelTable, Position, SearchChain, Sought
-
-Order: TypeAlias = tuple[int, int]
-Lists: TypeAlias = dict[int, list[Kept]]
-"""For each mask the events of one key that fit one of its bits, in order."""
-
-BEFORE_ALL: Order = (-1, -1)
-NO_LIMIT = -(1 << 62)
-
-
-def order_of(kept: Kept) -> Order:
-    return kept.order
+from engine.search_table import Position, SearchChain, Sought
 
 
 def rank_of(elements: Sequence[Kept], recipe: tuple[int, ...]) -> tuple[Order, ...]:
@@ -84,13 +73,10 @@ class _Walk:
         self.best_rank: tuple[Order, ...] = ()
 
 
-class Hunt:
+class Hunt(GroupHunt):
     """Searches with a budget of steps."""
 
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left = 0
+    __slots__ = ()
 
     def find(
         self,
@@ -127,7 +113,7 @@ class Hunt:
         walk = _Walk(lists, chain, (), BEFORE_ALL, kept, kept, NO_LIMIT, False)
         if position.group:
             limit = self._limit(walk, 0, kept, kept.time)
-            return self._group(lists, position, (), BEFORE_ALL, kept, limit, exact=False) is not None
+            return self.group(lists, position, (), BEFORE_ALL, kept, limit, exact=False) is not None
         return any(kept.mask & c.bit and (c.test is None or c.test(kept, ())) for c in position.choices)
 
     # --- one step after the other
@@ -154,7 +140,7 @@ class Hunt:
             if element is None:
                 continue
             w.p.append(element)
-            if i + 1 != chain.closing_known or _fits(
+            if i + 1 != chain.closing_known or fits(
                 chain.positions[chain.closing].choices, w.closing, w.p, late=True
             ):
                 self._walk(w, i + 1)
@@ -187,8 +173,8 @@ class Hunt:
         limit = self._limit(w, i, kept, w.closing.time)
         element: Kept | None = kept
         if position.group:
-            element = self._group(w.lists, position, w.p, end, kept, limit, exact=False)
-        elif kept.begin < limit or not _fits(position.choices, kept, w.p, late=True):
+            element = self.group(w.lists, position, w.p, end, kept, limit, exact=False)
+        elif kept.begin < limit or not fits(position.choices, kept, w.p, late=True):
             return None
         if element is None or self._guarded(position.guards, w.lists, end, kept.order, w.p, False):
             return None
@@ -299,17 +285,17 @@ class Hunt:
                 limit = self._limit(w, i, at, w.closing.time)
                 if w.edge and i == w.chain.closing == len(w.chain.positions) - 1:
                     # Cheaper first: where a level goes on holding, its events need not be collected.
-                    part = self._group(w.lists, position, final, end, at, limit, exact=True, enough=True)
+                    part = self.group(w.lists, position, final, end, at, limit, exact=True, enough=True)
                     if part is None or not self._edge(w, position, i, final, end, part, limit):
                         return None
-                group = self._group(w.lists, position, final, end, at, limit, exact=True)
+                group = self.group(w.lists, position, final, end, at, limit, exact=True)
                 if group is None or self._looked_back(position, w.lists, group, final, True):
                     return None
                 element = group
             elif isinstance(element, Deadline):
                 if self._guarded(position.choices, w.lists, end, element.order, final, True):
                     return None
-            elif not _fits(position.choices, element, final, late=False) or self._looked_back(
+            elif not fits(position.choices, element, final, late=False) or self._looked_back(
                 position, w.lists, element, final, True
             ):
                 return None
@@ -318,158 +304,7 @@ class Hunt:
             final.append(element)
         return tuple(final)
 
-    # --- steps of several events
-
-    def _group(
-        self,
-        lists: Lists,
-        position: Position,
-        p: Sequence[Kept],
-        end: Order,
-        at: Kept,
-        limit: int,
-        exact: bool,
-        enough: bool = False,
-    ) -> Group | None:
-        """The events of a level as it holds at ``at``; None if it does not hold there.
-
-        Only events after ``end`` that begin at or after ``limit`` count. ``exact`` False: tests that
-        read a step of several events are taken for true. ``enough``: the group need not have all its
-        events, only show that it holds and whether it has more than one.
-        """
-        if position.level is not None:
-            return self._level(lists, position, position.level, p, end, at, limit, exact, enough or not exact)
-        assert position.gather is not None
-        return self._gather(lists, position.gather, p, end, at, limit, exact)
-
-    def _level(
-        self,
-        lists: Lists,
-        position: Position,
-        level: LevelTable,
-        p: Sequence[Kept],
-        end: Order,
-        at: Kept,
-        limit: int,
-        exact: bool,
-        enough: bool,
-    ) -> Group | None:
-        events = lists[position.mask]
-        since = max(limit, at.time - level.window_ms)
-        low = max(bisect_left(events, (since, -1), key=order_of), bisect_right(events, end, key=order_of))
-        high = bisect_right(events, at.order, key=order_of)
-        if level.measure != "sum" and high - low < level.amount:
-            return None
-        if not self._counts(position, level, at, p, exact) or at.begin < since:
-            return None
-        members: list[Kept] = []
-        values: set[object] = set()
-        for index in range(high - 1, low - 1, -1):
-            kept = events[index]
-            if kept.begin >= since and self._counts(position, level, kept, p, exact):
-                members.append(kept)
-                if enough and level.measure != "sum" and len(members) > 1:
-                    values.add(getattr(kept.event, level.attribute or "", None))
-                    found = len(members) if level.measure == "count" else len(values)
-                    if found >= level.amount:
-                        break
-        members.reverse()
-        size = len(members)
-        if level.measure == "distinct":
-            newest = {getattr(kept.event, level.attribute or ""): kept for kept in members}
-            members = sorted(newest.values(), key=order_of)
-            amount: int | float = len(members)
-        elif level.measure == "sum":
-            amount = sum(getattr(kept.event, level.attribute or "") for kept in members)
-        else:
-            amount = size
-        return Group(members, at, size) if amount >= level.amount else None
-
-    def _counts(
-        self, position: Position, level: LevelTable, kept: Kept, p: Sequence[Kept], exact: bool
-    ) -> bool:
-        self.left -= 1
-        if level.attribute is not None and getattr(kept.event, level.attribute, None) is None:
-            return False
-        return _fits(position.choices, kept, p, late=not exact)
-
-    def _gather(
-        self,
-        lists: Lists,
-        gather: GatherTable,
-        p: Sequence[Kept],
-        end: Order,
-        at: Kept,
-        limit: int,
-        exact: bool,
-    ) -> Group | None:
-        """ALL OF and ANY: each branch by its latest match that the bounds leave."""
-        events: dict[Order, Kept] = {}
-        names: dict[str, Kept] = {}
-        present, completes = 0, False
-        for branch in gather.branches:
-            found = self._latest(lists, branch, p, end, at.order, limit, exact)
-            if found is None:
-                continue
-            chain, elements = found
-            present += 1
-            completes = completes or elements[-1].order == at.order
-            for element in elements[len(p) :]:
-                inside = element.events if isinstance(element, Group) else (element,)
-                events.update((kept.order, kept) for kept in inside)
-                if isinstance(element, Group):
-                    names.update(element.names)
-            names.update((name, elements[len(p) + index]) for name, index in chain.names)
-        if present < gather.needed or not completes:
-            return None
-        members = [events[order] for order in sorted(events)]
-        return Group(members, at, len(members), names, present)
-
-    def _latest(
-        self,
-        lists: Lists,
-        branch: tuple[SearchChain, ...],
-        p: Sequence[Kept],
-        end: Order,
-        until: Order,
-        low: int,
-        exact: bool = True,
-    ) -> tuple[SearchChain, Events] | None:
-        """The match of a branch that completes last, of those the one that begins last."""
-        best: tuple[SearchChain, Events] | None = None
-        best_order = BEFORE_ALL
-        for chain in branch:
-            found = self._latest_on(lists, chain, p, end, until, low, exact)
-            if found is not None and found[-1].order > best_order:
-                best, best_order = (chain, found), found[-1].order
-        return best
-
-    def _latest_on(
-        self,
-        lists: Lists,
-        chain: SearchChain,
-        p: Sequence[Kept],
-        end: Order,
-        until: Order,
-        low: int,
-        exact: bool,
-    ) -> Events | None:
-        closings = lists[chain.positions[chain.closing].mask]
-        starts = lists[chain.positions[0].mask]
-        for closing in reversed(closings[: bisect_right(closings, until, key=order_of)]):
-            if closing.order <= end or closing.time < low or self.left <= 0:
-                return None
-            if chain.closing == 0:
-                candidates: list[Kept] = [closing]
-            else:
-                candidates = starts[: bisect_left(starts, closing.order, key=order_of)]
-            for start in reversed(candidates):
-                if start.order <= end or start.time < low or self.left <= 0:
-                    break
-                found = self.find(lists, chain, start, closing, p, end, low, exact=exact)
-                if found is not None:
-                    return found
-        return None
+    # --- rising edges
 
     def _edge(
         self, w: _Walk, position: Position, i: int, p: Sequence[Kept], end: Order, group: Group, limit: int
@@ -485,26 +320,24 @@ class Hunt:
             for kept in reversed(events[: bisect_left(events, at.order, key=order_of)]):
                 if kept.order <= end:
                     break
-                if kept.begin >= floor and self._counts(position, position.level, kept, p, True):
+                if kept.begin >= floor and self.counts(position, position.level, kept, p, True):
                     previous = kept
                     break
+            if previous is not None and previous.begin < at.time - position.level.window_ms:
+                return True
         elif position.gather is not None:
             just_before = (at.time, at.order[1] - 1)
-            begins = NO_LIMIT
             for branch in position.gather.branches:
-                found = self._latest(w.lists, branch, p, end, just_before, floor)
+                found = self.latest(w.lists, branch, p, end, just_before, floor)
                 if found is None:
                     continue
-                begins = max(begins, min(x.begin for x in found[1][len(p) :]))
                 if previous is None or found[1][-1].order > previous.order:
                     last = found[1][-1]
                     previous = last.completing if isinstance(last, Group) else last
-            if begins < limit:
-                return True
-        if previous is None:
+        if previous is None or previous.begin < limit:
             return True
         before = self._limit(w, i, previous, previous.time)
-        return self._group(w.lists, position, p, end, previous, before, exact=True, enough=True) is None
+        return self.group(w.lists, position, p, end, previous, before, exact=True, enough=True) is None
 
 
 def _floor(w: _Walk, i: int) -> int:
@@ -514,13 +347,3 @@ def _floor(w: _Walk, i: int) -> int:
         if bound.last == i and bound.lower is not None:
             floor = max(floor, w.p[w.base + bound.first].time + bound.lower)
     return floor
-
-
-def _fits(choices: tuple[Sought, ...], kept: Kept, p: Sequence[Kept], late: bool) -> bool:
-    """Whether an event fits; ``late`` True: tests that can only be asked later are taken for true."""
-    for choice in choices:
-        if kept.mask & choice.bit and (
-            choice.test is None or (late and choice.late) or choice.test(kept, p)  # type: ignore[arg-type]
-        ):
-            return True
-    return False

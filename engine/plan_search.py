@@ -232,7 +232,8 @@ class SearchPlanner:
                 if isinstance(node, e.InStep):
                     place = context.places[node.step]
                     if place is not None:
-                        parts[f"{place}.values({attribute(node.field)!r})"] = None
+                        # As a set, for IN asks no more: another event of the same value changes nothing.
+                        parts[f"frozenset({place}.values({attribute(node.field)!r}))"] = None
                 elif isinstance(node, e.Field | e.StepAggregate | e.BaselineValue) and node.step is not None:
                     parts[self._emitter.nullable(node, places)] = None
         text = f"def values(p):\n    return ({''.join(part + ', ' for part in parts)})\n"

@@ -24,7 +24,8 @@ from collections.abc import Iterable
 
 from engine.automaton import Events, Key, Match
 from engine.elements import Deadline
-from engine.hunt import Hunt, Lists, Order, rank_of
+from engine.hunt import Hunt, rank_of
+from engine.hunt_groups import Lists, Order
 from engine.kept import Kept
 from engine.search_table import SearchChain, SearchTable, Sought
 

@@ -37,7 +37,7 @@ def oracle() -> ModuleType:
 def test_the_engine_says_what_the_case_expects(path: Path, pytestconfig: pytest.Config) -> None:
     case = corpus.read(path.read_text("utf-8"))
     said = corpus.run(case)
-    if pytestconfig.getoption("--update", default=False):
+    if pytestconfig.getoption("--update"):
         path.write_text(corpus.write(case, said), "utf-8")
     else:
         assert said == list(case.expected)

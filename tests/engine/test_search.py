@@ -76,6 +76,12 @@ CASES = [
     ("a THEN NO a FOR 5s", "a0 a3 a6 a20", ["a6 @00:11", "a20 @00:25"]),
     ("a THEN c THEN NO g FOR 5s WITHIN 9s", "a0 a1 c2 c4", ["a1 c2 @00:07"]),
     ("a AS s THEN NO g [x == s.x] FOR 5s", "a0=1 a1=2 a2=1", ["a0 @00:05", "a1 @00:06"]),
+    ("AT LEAST 2 a IN 9s AS s THEN NO g [x IN s.x] FOR 5s", "a0=1 a1=1 a2=1", ["a0 a1 @00:06"]),
+    (
+        "AT LEAST 2 a IN 9s AS s THEN NO g [x IN s.x] FOR 5s",
+        "a0=1 a1=1 a2=2",
+        ["a0 a1 @00:06", "a0 a1 a2 @00:07"],
+    ),
     # in the middle: what follows comes strictly after the deadline, and its gap counts from there
     ("a THEN NO g FOR 5s THEN b WITHIN 20s", "a0 b5 b6", ["a0 b6 @00:06"]),
     ("a THEN NO g FOR 5s THEN b WITHIN 20s", "a0 g5 b6", []),

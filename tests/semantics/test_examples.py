@@ -1,39 +1,18 @@
 """Sentences of LANGUAGE.md as cases, and every case in which the engine once differed.
 
-A case is a rule, the events in the order of their positions (kind and time in one word, fields
-after it), and the evidence of each match. The oracle and the engine must both say so, the engine in
-order and in reverse.
+Chains and their guards; absence, levels and functions are in ``test_examples_rest.py``, and
+``sentences.py`` says how a case is written.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from oracle import matches
 from running import feed, flat, standing
+from sentences import DECLARATIONS, Case, check, wire
 
 import dsl
 
-DECLARATIONS = """
-EVENT a { k: string? x: int? }
-EVENT b { k: string? x: int? }
-EVENT c { x: int? }
-EVENT g { x: int? }
-"""
-
-
-def wire(text: str) -> dict[str, Any]:
-    """``b10 x=1 k=p d=d2 start=7`` is the event b at 10 ms; its id is the first word."""
-    name, *fields = text.split()
-    event: dict[str, Any] = {"kind": name[0], "device": "d1", "time": int(name[1:].rstrip("'")), "id": name}
-    for field in fields:
-        key, _, value = field.partition("=")
-        event["device" if key == "d" else key] = int(value) if key in ("x", "start") else value
-    return event
-
-
-CASES: dict[str, tuple[str, str, str]] = {
+CASES: dict[str, Case] = {
     "a decoy hides no chain": ("WHEN a THEN b THEN WITHIN 5ms c WITHIN 1m", "a0, b1, b10, c12", "a0 b10 c12"),
     "a used-up run is that run only": ("WHEN a THEN a WITHIN 9ms", "a1, a2, a3", "a1 a2, a2 a3"),
     "one event serves one step": ("WHEN a THEN a WITHIN 9ms", "a1", ""),
@@ -167,54 +146,7 @@ CASES: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_sentence(name: str) -> None:
-    rule, events, evidence = CASES[name]
-    ruleset = dsl.load_text(f"{DECLARATIONS} RULE r {{ {rule} }}")
-    assert not ruleset.errors, [d.message for d in ruleset.errors]
-    placed = [(wire(text), place) for place, text in enumerate(events.split(", "), start=1)]
-    expected = sorted(tuple(match.split()) for match in evidence.split(", ") if match)
-    assert sorted(m.evidence for m in matches(ruleset, ruleset.rules["r"], placed)) == expected
-    ordered = sorted(placed, key=lambda pair: (pair[0]["time"], pair[1]))
-    for arrival in (ordered, ordered[::-1]):
-        assert sorted(ids for _, ids in standing(flat(feed(ruleset, arrival)))) == expected
-
-
-# What the engine cannot run yet, by the definition alone: the next issue takes these as its tests.
-AHEAD: dict[str, tuple[str, str, str]] = {
-    "no end for a while, then": (
-        "WHEN a THEN NO g FOR 5ms THEN b WITHIN 20ms",
-        "a0, b3, b5, b6, a10, g15, b17, a20, g26, b27",
-        "a0 b6, a20 b27",
-    ),
-    "no g before the first": (
-        "WHEN NO g FOR 5ms THEN a THEN b WITHIN 4ms",
-        "g0, a5, b6, a11, b12",
-        "a11 b12",
-    ),
-    "one alert a silence, from the wait that began first": (
-        "WHEN a THEN NO g FOR 5ms",
-        "a0, a3, a9, g20, a21, a30",
-        "a0, a21",
-    ),
-    "a voided wait leaves the silence to the next": ("WHEN a THEN NO g FOR 5ms", "a0, g4, a5, a6", "a5"),
-    "each reports every wait": ("WHEN a THEN NO g FOR 5ms SELECT EACH", "a0, a3, g20", "a0, a3"),
-    "waits whose guards read different values": (
-        "WHEN a AS s THEN NO g [x == s.x] FOR 5ms",
-        "a0 x=1, a1 x=2, a2 x=1",
-        "a0, a1",
-    ),
-    "a deadline is inclusive for the guard": ("WHEN a THEN NO g FOR 5ms", "a0, g5, a10, g16", "a10"),
-    "without for looks back": ("WHEN a THEN b WITHOUT g FOR 3ms WITHIN 9ms", "g0, a0, b3, b4", "a0 b4"),
-}
-
-
-@pytest.mark.parametrize("name", AHEAD)
-def test_definition_of_what_is_not_run_yet(name: str) -> None:
-    rule, events, evidence = AHEAD[name]
-    ruleset = dsl.load_text(f"{DECLARATIONS} RULE r {{ {rule} }}")
-    assert not ruleset.errors, [d.message for d in ruleset.errors]
-    placed = [(wire(text), place) for place, text in enumerate(events.split(", "), start=1)]
-    found = sorted(m.evidence for m in matches(ruleset, ruleset.rules["r"], placed))
-    assert found == sorted(tuple(match.split()) for match in evidence.split(", ") if match)
+    check(CASES[name])
 
 
 def test_each_keeps_every_alert_when_starts_come_late() -> None:

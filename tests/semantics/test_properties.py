@@ -36,6 +36,7 @@ def test_one_by_one_equals_all_at_once(case: Case, random: Random) -> None:
         if event is not None:
             assert isinstance(event, engine.Event)
             together += [engine.encode(alert) for alert in matcher.feed(event, position)]
+    together += [engine.encode(alert) for alert in matcher.close()]
     assert together == singly
 
 
