@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from lark import Token, Tree
-from lark.exceptions import UnexpectedToken, VisitError
+from lark.exceptions import UnexpectedToken
 
 from dsl.build import Builder, LiteralError
 from dsl.diagnostics import Diagnostic, in_order
@@ -95,10 +95,7 @@ def _declaration(chunk: Chunk, file: str) -> tuple[Declaration | None, list[Diag
     builder = Builder()
     try:
         declaration: Any = builder.transform(tree)
-    except VisitError as error:
-        if not isinstance(error.orig_exc, LiteralError):
-            raise
-        literal = error.orig_exc
+    except LiteralError as literal:
         return None, [
             Diagnostic(
                 "TW307",
@@ -125,7 +122,7 @@ def parse_expression(text: str) -> Expression | None:
             interactive.feed_token(token)
         result: Any = interactive.feed_eof(tokens[-1])  # type: ignore[no-untyped-call]  # lark has no types here
         expression: Expression | None = Builder().transform(result) if isinstance(result, Tree) else None
-    except (UnexpectedToken, VisitError):
+    except (UnexpectedToken, LiteralError):
         return None
     return expression
 
