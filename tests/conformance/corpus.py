@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def feed(matcher: engine.Matcher, line: Line) -> list[tuple[engine.Alert, str]]:
     return found
 
 
-def _said(alert: engine.Alert, numbers: Mapping[str, int], cause: str, several: bool) -> str:
+def _said(alert: engine.Alert, numbers: dict[str, int], cause: str, several: bool) -> str:
     key = " ".join(f"{name}={value}" for name, value in alert.key.items())
     steps = _steps(alert, numbers)
     number, at = numbers[alert.id], format_duration(epoch_ms(alert.time) - ZERO_MS)
@@ -207,14 +207,16 @@ def _said(alert: engine.Alert, numbers: Mapping[str, int], cause: str, several: 
     return " | ".join(parts)
 
 
-def _steps(alert: engine.Alert, numbers: Mapping[str, int]) -> list[str]:
+def _steps(alert: engine.Alert, numbers: dict[str, int]) -> list[str]:
     """``name: id`` for a step of one event, ``name (count): id id ...`` for one of several. An alert that
     another rule reads is called by its number.
     """
     found: list[str] = []
     left = 0
     for step in alert.steps:
-        event = f"#{numbers[step.event_id]}" if step.event_id in numbers else step.event_id
+        event = step.event_id
+        if step.kind.startswith("alert:"):
+            event = f"#{numbers.setdefault(event, len(numbers) + 1)}"
         if left:
             found[-1] += f" {event}"
             left -= 1

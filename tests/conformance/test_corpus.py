@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 import engine
 from engine.events import POSITION_SHIFT
@@ -21,19 +21,17 @@ PATHS = sorted(corpus.CASES.rglob("*.case"))
 SEMANTICS = Path(__file__).resolve().parents[1] / "semantics"
 
 
-def cases() -> list[ParameterSet]:
-    return [pytest.param(path, id=str(path.relative_to(corpus.CASES).with_suffix(""))) for path in PATHS]
+def name_of(path: Path) -> str:
+    return str(path.relative_to(corpus.CASES).with_suffix(""))
 
 
 @pytest.fixture(scope="module")
 def oracle() -> ModuleType:
     sys.path.insert(0, str(SEMANTICS))
-    import oracle
-
-    return oracle
+    return import_module("oracle")
 
 
-@pytest.mark.parametrize("path", cases())
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_the_engine_says_what_the_case_expects(path: Path, pytestconfig: pytest.Config) -> None:
     case = corpus.read(path.read_text("utf-8"))
     said = corpus.run(case)
@@ -43,7 +41,7 @@ def test_the_engine_says_what_the_case_expects(path: Path, pytestconfig: pytest.
         assert said == list(case.expected)
 
 
-@pytest.mark.parametrize("path", cases())
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_the_oracle_finds_what_stands_in_the_end(path: Path, oracle: ModuleType) -> None:
     case = corpus.read(path.read_text("utf-8"))
     ruleset = corpus.load(case)
@@ -57,7 +55,7 @@ def test_the_oracle_finds_what_stands_in_the_end(path: Path, oracle: ModuleType)
     assert sorted((x.moment[0], x.key, x.evidence) for x in found) == corpus.standing(case.expected)
 
 
-@pytest.mark.parametrize("path", cases())
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_the_same_stands_in_the_end_when_all_arrives_backwards(path: Path) -> None:
     case = corpus.read(path.read_text("utf-8"))
     ruleset = corpus.load(case)
@@ -82,7 +80,7 @@ def test_the_same_stands_in_the_end_when_all_arrives_backwards(path: Path) -> No
     assert stands == corpus.standing(case.expected)
 
 
-@pytest.mark.parametrize("path", cases())
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_a_case_says_what_decides_it(path: Path) -> None:
     """A reason names an item or section of the language page and quotes it."""
     reason = corpus.read(path.read_text("utf-8")).reason

@@ -47,8 +47,15 @@ def field_of(ruleset: m.RuleSet, event: Wire, name: str) -> Any:
 
 
 def event_type(ruleset: m.RuleSet, event: Wire) -> m.EventType:
-    """The declaration of an event's type."""
-    return ruleset.events[event["kind"]]
+    """The declaration of an event's type. An alert has the keys of its rule (item 15); the other fields
+    of alerts are not covered.
+    """
+    kind = event["kind"]
+    if not kind.startswith("alert:"):
+        return ruleset.events[kind]
+    rule = ruleset.rules[kind.removeprefix("alert:")]
+    fields = {name: m.FieldType(name, name, e.Type(e.STRING), True) for name in rule.by}
+    return m.EventType(rule.name, kind, fields, 0, 0, None, rule.span, rule.file)
 
 
 def holds(condition: e.Condition, scene: Scene) -> bool:

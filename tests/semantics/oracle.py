@@ -7,7 +7,7 @@ can be wrong. All clocks count as closed, as at the end of a replay.
 
 Covered: the patterns and expressions of the language but for baselines and ``domain()``, which raise
 :class:`evaluate.NotCovered`. SUPPRESS depends on the order of publication and has an oracle of its
-own in ``suppression.py``. Alerts as events are in ``alert_sources.py``.
+own in ``suppression.py``. Alerts as events are put together in ``test_alert_sources.py``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,83 @@
+"""ALERT sources (item 15): a rule over the alerts of another finds what the definition says when the
+matches of that other are put among its events, at their completing time and place.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from generate import DECLARATIONS, Case, RuleWriter, event_list
+from hypothesis import settings
+from oracle import matches
+from running import Open, evidence, feed, flat, runnable, standing
+
+import engine
+
+SLICES = 2
+AFTER_ALL_EVENTS = 10**6
+"""The place of an alert that a deadline completes."""
+OUTER = (
+    "WHEN ALERT inner THEN gamma [x EXISTS] WITHIN 9ms",
+    "WHEN gamma THEN ALERT inner WITHIN 9ms SELECT EACH",
+    "WHEN gamma AS s THEN ALERT inner WITHOUT beta [x == s.x] WITHIN 9ms",
+    "WHEN beta THEN gamma WITHIN 9ms UNLESS ALERT inner WITHIN 4ms BEFORE",
+    "WHEN gamma THEN beta WITHOUT ALERT inner WITHIN 9ms SELECT FIRST",
+    "WHEN ALERT inner AS s THEN NO gamma FOR 3ms",
+    "WHEN gamma THEN NO ALERT inner FOR 4ms",
+    "WHEN ALL OF (ALERT inner, gamma [x == 1]) WITHIN 6ms",
+)
+
+
+def random_case(random: Random) -> Case:
+    """Two rules, ``r`` over the alerts of ``inner``."""
+    inner = RuleWriter(random, rest=random.randrange(2) == 0).rule().replace("RULE r {", "RULE inner {")
+    keyed = "BY device, app WHEN" in inner
+    outer = random.choice(OUTER)
+    # Item 2: the first step must declare every key.
+    by = "BY device, app " if keyed and outer.startswith("WHEN ALERT") else ""
+    return Case(f"{DECLARATIONS}{inner}\nRULE r {{ {by}{outer} }}\n", event_list(random, most=10))
+
+
+def expected(case: Case) -> list[Open]:
+    """The matches of ``r``; an alert in the evidence goes by the events of its own."""
+    ruleset = case.ruleset
+    inner = ruleset.rules["inner"]
+    events = list(case.events)
+    for match in matches(ruleset, inner, case.events):
+        time, position = match.moment
+        wire = {"kind": "alert:inner", "time": time, "id": "+".join(match.evidence)}
+        wire |= dict(zip(inner.by, match.key, strict=True))
+        events.append((wire, int(min(position, AFTER_ALL_EVENTS))))
+    return sorted((m.key, m.evidence) for m in matches(ruleset, ruleset.rules["r"], events))
+
+
+def got(case: Case, random: Random) -> list[Open]:
+    """What stands of ``r`` after the events in some order."""
+    arrival = case.in_order()
+    if random.randrange(2):
+        random.shuffle(arrival)
+    alerts = flat(feed(case.ruleset, arrival))
+    of_inner: dict[str, engine.Alert] = {a.id: a for a in alerts if a.rule.name == "inner"}
+    named = {id_: "+".join(evidence(alert)) for id_, alert in of_inner.items()}
+    stands = standing(alert for alert in alerts if alert.rule.name == "r")
+    return sorted((key, tuple(named.get(id_, id_) for id_ in ids)) for key, ids in stands)
+
+
+@pytest.mark.parametrize("part", range(SLICES))
+def test_seeded_cases(part: int) -> None:
+    count = settings().max_examples // SLICES
+    matched = 0
+    for number in range(count):
+        seed = number * SLICES + part
+        random = Random(seed)
+        case = random_case(random)
+        if not runnable(case.ruleset):
+            continue
+        try:
+            answer = expected(case)
+            assert got(case, random) == answer
+        except Exception as error:
+            raise AssertionError(f"random_case(Random({seed}))") from error
+        matched += bool(answer)
+    assert count < 100 or matched >= count // 20
