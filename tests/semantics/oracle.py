@@ -37,7 +37,7 @@ class Match(msgspec.Struct, frozen=True, order=True):
 Completed = dict[tuple[Moment, Silence], list[Taken]]
 
 
-def matches(ruleset: m.RuleSet, rule: m.Rule, events: Iterable[tuple[dict[str, Any], int]]) -> list[Match]:
+def matches(ruleset: m.RuleSet, rule: m.Rule, events: Iterable[tuple[dict[str, Any], float]]) -> list[Match]:
     """All matches of a rule over a set of events, in the order in which they complete.
 
     Args:

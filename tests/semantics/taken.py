@@ -22,7 +22,7 @@ class Seen(msgspec.Struct, frozen=True):
     """One event of the input. ``wire`` is the JSON object, ``position`` its place in the input."""
 
     wire: dict[str, Any]
-    position: int
+    position: float
 
     @property
     def moment(self) -> Moment:

@@ -5,8 +5,10 @@ matches of that other are put among its events, at their completing time and pla
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
+import sentences
 from generate import DECLARATIONS, Case, RuleWriter, event_list
 from hypothesis import settings
 from oracle import matches
@@ -15,8 +17,8 @@ from running import Open, evidence, feed, flat, runnable, standing
 import engine
 
 SLICES = 2
-AFTER_ALL_EVENTS = 10**6
-"""The place of an alert that a deadline completes."""
+BEHIND = 0.5
+"""An alert stands just behind the event that completes it."""
 OUTER = (
     "WHEN ALERT inner THEN gamma [x EXISTS] WITHIN 9ms",
     "WHEN gamma THEN ALERT inner WITHIN 9ms SELECT EACH",
@@ -24,9 +26,18 @@ OUTER = (
     "WHEN beta THEN gamma WITHIN 9ms UNLESS ALERT inner WITHIN 4ms BEFORE",
     "WHEN gamma THEN beta WITHOUT ALERT inner WITHIN 9ms SELECT FIRST",
     "WHEN ALERT inner AS s THEN NO gamma FOR 3ms",
-    "WHEN gamma THEN NO ALERT inner FOR 4ms",
-    "WHEN ALL OF (ALERT inner, gamma [x == 1]) WITHIN 6ms",
 )
+"""NO and ALL OF over alerts are left out while the engine differs: ``KNOWN``, found.md."""
+KNOWN = {
+    "an alert behind the event that completes it voids a wait": (
+        "WHEN c THEN NO ALERT inner FOR 4ms",
+        [],
+    ),
+    "an alert and the event that completes it are two pieces of evidence": (
+        "WHEN ALL OF (ALERT inner, c) WITHIN 6ms",
+        [(("d1",), ("c2", "a0+c2"))],
+    ),
+}
 
 
 def random_case(random: Random) -> Case:
@@ -39,16 +50,22 @@ def random_case(random: Random) -> Case:
     return Case(f"{DECLARATIONS}{inner}\nRULE r {{ {by}{outer} }}\n", event_list(random, most=10))
 
 
+def told_apart(case: Case) -> bool:
+    """Whether no two alerts of ``inner`` complete at one event: between those no order is defined."""
+    moments = [match.moment for match in matches(case.ruleset, case.ruleset.rules["inner"], case.events)]
+    return len(set(moments)) == len(moments)
+
+
 def expected(case: Case) -> list[Open]:
     """The matches of ``r``; an alert in the evidence goes by the events of its own."""
     ruleset = case.ruleset
     inner = ruleset.rules["inner"]
-    events = list(case.events)
+    events: list[tuple[dict[str, Any], float]] = [*case.events]
     for match in matches(ruleset, inner, case.events):
         time, position = match.moment
         wire = {"kind": "alert:inner", "time": time, "id": "+".join(match.evidence)}
         wire |= dict(zip(inner.by, match.key, strict=True))
-        events.append((wire, int(min(position, AFTER_ALL_EVENTS))))
+        events.append((wire, position + BEHIND))
     return sorted((m.key, m.evidence) for m in matches(ruleset, ruleset.rules["r"], events))
 
 
@@ -72,7 +89,7 @@ def test_seeded_cases(part: int) -> None:
         seed = number * SLICES + part
         random = Random(seed)
         case = random_case(random)
-        if not runnable(case.ruleset):
+        if not runnable(case.ruleset) or not told_apart(case):
             continue
         try:
             answer = expected(case)
@@ -81,3 +98,14 @@ def test_seeded_cases(part: int) -> None:
             raise AssertionError(f"random_case(Random({seed}))") from error
         matched += bool(answer)
     assert count < 100 or matched >= count // 20
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.xfail(reason="found.md: the engine differs", strict=False)
+def test_known_differences(name: str) -> None:
+    rule, answer = KNOWN[name]
+    inner = "RULE inner { WHEN a THEN c WITHIN 9ms }"
+    text = f"{sentences.DECLARATIONS} {inner} RULE r {{ {rule} }}"
+    case = Case(text, [(sentences.wire(word), place) for place, word in enumerate(("a0", "c2"), start=1)])
+    assert expected(case) == answer
+    assert got(case, Random(0)) == answer
