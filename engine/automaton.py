@@ -32,7 +32,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from engine.kept import Kept
+from engine.kept import Kept, Order
 
 MAX_CHOICES = 64
 """Waiting choices a step, chain and key in *runs*; beyond it the oldest is dropped and counted."""
@@ -274,7 +274,7 @@ class Automaton:
             return []
         # For each run its evidence is the earliest choice.
         ranks = self._table.ranks
-        runs: dict[tuple[int, int], tuple[int, Events]] = {}
+        runs: dict[Order, tuple[int, Events]] = {}
         for number, events in alive:
             start = events[0].order
             best = runs.get(start)
@@ -350,11 +350,11 @@ def _beats(one: Events, other: Events, recipe: tuple[int, ...]) -> bool:
     return one[0] is not other[0] or _rank(one, recipe) <= _rank(other, recipe)
 
 
-def _orders(events: Events) -> tuple[tuple[int, int], ...]:
+def _orders(events: Events) -> tuple[Order, ...]:
     return tuple(kept.order for kept in events)
 
 
-def _rank(events: Events, recipe: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def _rank(events: Events, recipe: tuple[int, ...]) -> tuple[Order, ...]:
     """Which choice is earlier: the smaller. Of a choice that still waits only its own events count;
     what is to come is the same for those it is compared with.
     """

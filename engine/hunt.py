@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 
 from engine.automaton import Events
 from engine.elements import AFTER_ALL, Deadline, Group, first_event, last_begin
-from engine.hunt_groups import BEFORE_ALL, NO_LIMIT, GroupHunt, Lists, Order, fits, order_of
-from engine.kept import Kept
+from engine.hunt_groups import BEFORE_ALL, NO_LIMIT, GroupHunt, Lists, fits, order_of
+from engine.kept import Kept, Order
 from engine.search_table import Position, SearchChain, Sought
 
 
@@ -254,7 +254,8 @@ class Hunt(GroupHunt):
             if guard.late != late and not position.group:
                 continue
             events = lists[guard.bit]
-            since = bisect_left(events, (first.begin - duration, -1), key=order_of)
+            earliest: Order = (first.begin - duration, -1)
+            since = bisect_left(events, earliest, key=order_of)
             for at in range(since, len(events)):
                 if events[at].order >= first.order:
                     break

@@ -12,10 +12,9 @@ from typing import TypeAlias
 
 from engine.automaton import Events
 from engine.elements import Group
-from engine.kept import Kept
+from engine.kept import Kept, Order
 from engine.search_table import GatherTable, LevelTable, Position, SearchChain, Sought
 
-Order: TypeAlias = tuple[int, int]
 Lists: TypeAlias = dict[int, list[Kept]]
 """For each mask the events of one key that fit one of its bits, in order."""
 
@@ -86,7 +85,8 @@ class GroupHunt(ABC):
     ) -> Group | None:
         events = lists[position.mask]
         since = max(limit, at.time - level.window_ms)
-        low = max(bisect_left(events, (since, -1), key=order_of), bisect_right(events, end, key=order_of))
+        earliest: Order = (since, -1)
+        low = max(bisect_left(events, earliest, key=order_of), bisect_right(events, end, key=order_of))
         high = bisect_right(events, at.order, key=order_of)
         if level.measure != "sum" and high - low < level.amount:
             return None

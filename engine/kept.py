@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from engine.baselines import Reading
     from engine.events import Event
 
 
+Order: TypeAlias = tuple[int, ...]
+
+
 class Kept:
     """An event with its place in the order and the baseline values fixed when it arrived.
 
     Attributes:
-        order: ``(time, position)``, the order of LANGUAGE.md section 4 item 1.
+        order: ``(time, position)``, the order of LANGUAGE.md section 4 item 1; an alert's is longer, and
+            so just greater than that of the event at its place.
         begin: where bounds measure from: ``start`` of an interval, else ``time``.
         mask: the sources of the rule whose local part it fits, one bit each.
         key: the rule's key without ``device``; None where the event type lacks a key field.
@@ -34,7 +38,8 @@ class Kept:
         start: int | None = event.start  # type: ignore[assignment]  # likewise
         self.event = event
         self.time = time
-        self.order = (time, position)
+        # An alert as an event stands just behind the event that completes it.
+        self.order: Order = (time, position, 1) if event.kind.startswith("alert:") else (time, position)
         self.begin = time if start is None else start
         self.mask = mask
         self.key = key

@@ -19,7 +19,7 @@ from engine.baselines import Reading
 from engine.clocks import Clocks
 from engine.elements import AFTER_ALL, flat
 from engine.events import Event
-from engine.kept import Kept
+from engine.kept import Kept, Order
 from engine.plan import RulePlan
 from engine.runtime_functions import ListTest
 from engine.search import Search
@@ -101,7 +101,7 @@ def _time(kept: Kept) -> int:
     return kept.time
 
 
-def _order(kept: Kept) -> tuple[int, int]:
+def _order(kept: Kept) -> Order:
     return kept.order
 
 

@@ -25,8 +25,8 @@ from collections.abc import Iterable
 from engine.automaton import Events, Key, Match
 from engine.elements import Deadline
 from engine.hunt import Hunt, rank_of
-from engine.hunt_groups import Lists, Order
-from engine.kept import Kept
+from engine.hunt_groups import Lists
+from engine.kept import Kept, Order
 from engine.search_table import SearchChain, SearchTable, Sought
 
 MAX_STEPS = 10_000

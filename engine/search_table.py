@@ -57,6 +57,7 @@ class LevelTable(msgspec.Struct, frozen=True):
 
 class GatherTable(msgspec.Struct, frozen=True):
     """So many of the branches, each with its alternative lines."""
+
     needed: int
     branches: tuple[tuple[SearchChain, ...], ...]
 

@@ -41,7 +41,9 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = re.compile(r"(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?|>")
-_URL = re.compile(r"(?:(?P<scheme>nats|tls|ws|wss)://)?(?:(?P<login>[^@/]*)@)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@/\s:\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?")
+_URL = re.compile(
+    r"(?:(?P<scheme>nats|tls|ws|wss)://)?(?:(?P<login>[^@/]*)@)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@/\s:\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _MAPPED_ERROR = re.compile(r"(?P<what>.*?) - at `\$\.(?P<where>[^`]*)`", re.DOTALL)
 
 

@@ -57,7 +57,7 @@ FAULTS: dict[str, list[Patch]] = {
     "a missing key field is a value": [
         ("matcher", '" or ".join(f"{d} is None" for d in declared)', '"False"'),
     ],
-    "ties are reversed": [("kept", "self.order = (time, position)", "self.order = (time, -position)")],
+    "ties are reversed": [("kept", "else (time, position)", "else (time, -position)")],
     "the start of an interval is ignored": [
         ("kept", "self.begin = time if start is None else start", "self.begin = time"),
     ],
