@@ -15,7 +15,7 @@ Work is counted: ``left`` steps remain, and at zero the search gives up. Whoever
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from engine.automaton import Events
 from engine.elements import AFTER_ALL, Deadline, Group, first_event, last_begin
@@ -45,6 +45,7 @@ class _Walk:
         "low",
         "p",
         "start",
+        "vetoed",
     )
 
     def __init__(
@@ -58,8 +59,10 @@ class _Walk:
         low: int,
         edge: bool,
         exact: bool = True,
+        vetoed: Callable[[Events], bool] | None = None,
     ) -> None:
         self.exact = exact
+        self.vetoed = vetoed
         self.lists = lists
         self.chain = chain
         self.p: list[Kept] = list(prefix)
@@ -89,6 +92,7 @@ class Hunt(GroupHunt):
         low: int = NO_LIMIT,
         edge: bool = False,
         exact: bool = True,
+        vetoed: Callable[[Events], bool] | None = None,
     ) -> Events | None:
         """The earliest choice for a chain that begins with ``start`` and whose last event is ``closing``.
 
@@ -102,8 +106,9 @@ class Hunt(GroupHunt):
             low: every event begins at or after this.
             edge: a last step of several events must hold for the first time there.
             exact: False: ``prefix`` is not settled yet, and the choice found only a possible one.
+            vetoed: whether an UNLESS voids a choice; another choice of the same run may stand.
         """
-        walk = _Walk(lists, chain, prefix, after, start, closing, low, edge, exact)
+        walk = _Walk(lists, chain, prefix, after, start, closing, low, edge, exact, vetoed)
         self._walk(walk, 0)
         return walk.best
 
@@ -271,7 +276,7 @@ class Hunt(GroupHunt):
         if found is None:
             return
         rank = rank_of(found[w.base :], w.chain.rank)
-        if w.best is None or rank < w.best_rank:
+        if (w.best is None or rank < w.best_rank) and (w.vetoed is None or not w.vetoed(found)):
             w.best, w.best_rank = found, rank
 
     def _final(self, w: _Walk) -> Events | None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from functools import partial
 
 from engine.automaton import Events, Key, Match
 from engine.elements import Deadline
@@ -174,10 +175,12 @@ class Search:
     ) -> None:
         """The open runs that a chain completes with this closing event, the latest start first."""
         hunt, oldest = self._hunt, closing.time - self._table.window_ms
+        moment = closing.time + chain.wait_ms
+        vetoed = partial(self._vetoed, state, number, moment) if self._table.vetoes else None
         for start in [closing] if len(chain.positions) == 1 else reversed(state.starts):
             if start.time < oldest:
                 break
-            found = hunt.find(state.lists, chain, start, closing, edge=True)
+            found = hunt.find(state.lists, chain, start, closing, edge=True, vetoed=vetoed)
             if found is not None:
                 complete.append((number, found))
         if hunt.left <= 0:
@@ -207,12 +210,10 @@ class Search:
         return found
 
     def _complete(self, state: _KeyState, complete: list[tuple[int, Events]], moment: int) -> list[Match]:
-        """Veto, take the earliest choice of each run, select, use up."""
+        """Take the earliest choice of each run, select, use up."""
         table = self._table
         runs: dict[Order, tuple[int, Events]] = {}
         for number, events in complete:
-            if self._vetoed(state, number, events, moment):
-                continue
             best = runs.get(events[0].order)
             rank = rank_of(events, table.chains[number].rank)
             if best is None or rank < rank_of(best[1], table.chains[best[0]].rank):
@@ -259,7 +260,8 @@ class Search:
         values = () if last.absence.values is None else last.absence.values(events)
         return last.mask, values
 
-    def _vetoed(self, state: _KeyState, number: int, events: Events, moment: int) -> bool:
+    def _vetoed(self, state: _KeyState, number: int, moment: int, events: Events) -> bool:
+        """Whether an UNLESS voids a choice that completes at ``moment``."""
         begin = min(element.begin for element in events)
         for veto in self._table.vetoes:
             for guard in reversed(state.lists[veto.bit]):

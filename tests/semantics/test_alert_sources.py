@@ -109,3 +109,14 @@ def test_an_alert_stands_behind_the_event_that_completes_it(name: str) -> None:
     case = Case(text, [(sentences.wire(word), place) for place, word in enumerate(("a0", "c2"), start=1)])
     assert expected(case) == answer
     assert got(case, Random(0)) == answer
+
+
+@pytest.mark.xfail(reason="found.md: the engine sees an edge where the alert before it held", strict=True)
+def test_alerts_of_one_time_have_one_edge() -> None:
+    inner = "RULE inner { WHEN a THEN a WITHIN 4ms SELECT FIRST }"
+    text = f"{sentences.DECLARATIONS} {inner} RULE r {{ WHEN ALL OF (ALERT inner, g) WITHIN 9ms }}"
+    words = ("g0", "a3", "a6", "a6'")
+    case = Case(text, [(sentences.wire(word), place) for place, word in enumerate(words, start=1)])
+    answer = [(("d1",), ("g0", "a3+a6"))]
+    assert expected(case) == answer
+    assert got(case, Random(0)) == answer
