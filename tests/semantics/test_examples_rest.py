@@ -57,6 +57,11 @@ ABSENCE: dict[str, Case] = {
         "a0 b3",
     ),
     "a veto up to the deadline": ("WHEN a THEN NO g FOR 5ms UNLESS c", "a0, c5, a10, c16", "a10"),
+    "a veto that reads a step spares another choice of the run": (
+        "WHEN AT LEAST 1 a IN 2ms THEN b AS s THEN c WITHIN 9ms UNLESS g [NOT agrees(x, s.x)]",
+        "a0, b1 x=1, b2 x=2, g3 x=2, c4",
+        "a0 b2 c4",
+    ),
     "without for looks back": ("WHEN a THEN b WITHOUT g FOR 3ms WITHIN 9ms", "g0, a0, b3, b4", "a0 b4"),
     "without for on the first step": (
         "WHEN a WITHOUT g FOR 3ms THEN b WITHIN 5ms",
