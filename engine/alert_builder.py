@@ -180,7 +180,7 @@ class AlertBuilder:
             ],
             fields={name: _plain(self._value(match, value)) for name, value in rule.alert_fields},
             deviation=deviations,
-            excluded=self._excluded(match),
+            excluded=self._excluded(),
             gaps=[],
             timing=Timing(late or "in order", _tie(match)),
             response=self._response,
@@ -248,7 +248,8 @@ class AlertBuilder:
                 )
         return found
 
-    def _excluded(self, match: Match) -> list[Excluded]:
+    def _excluded(self) -> list[Excluded]:
+        """Every guard of the rule: had one been found, there would be no alert."""
         found: list[Excluded] = []
         for veto in self._rule.unless:
             before = (
@@ -266,7 +267,6 @@ class AlertBuilder:
                 if guard.lookback_ms is not None:
                     window = f"in the {format_duration(guard.lookback_ms)} before"
                 found.append(Excluded(f"no {guard.source.text}", window))
-        del match
         return found
 
     def _confidence(self, match: Match, deviations: list[Deviation]) -> Confidence:

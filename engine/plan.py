@@ -259,7 +259,7 @@ def _step_table(
             places.update((name, f"p[{i}]") for name, i in chain.positions().items())
             of_chains.append(makers.add(veto.source, places, loose[number]))
         veto_rows.append(of_chains)
-    tests = makers.compile(rule.name)
+    tests = makers.compile()
     chain_tables = tuple(
         tuple(
             StepTable(

@@ -64,11 +64,10 @@ class CrossTests:
         made: CrossTest = compile_function(name, self._sources[-1], self.emitter.names)
         return made
 
-    def compile(self, rule: str) -> dict[str | None, CrossTest]:
+    def compile(self) -> dict[str | None, CrossTest]:
         if not self._sources:
             return {}
         text = "\n".join(self._sources)
         scope = self.emitter.names
         compile_function("cross_0", text, scope)
-        del rule
         return {f"cross_{i}": scope[f"cross_{i}"] for i in range(len(self._sources))}
