@@ -1,289 +1,136 @@
 """The syntax tree: what the author wrote, with spans, before any name is looked up.
 
 Nodes are frozen and carry offsets only; line and column are worked out when a message is
-printed. Names are kept in their canonical form, words joined by underscores.
+printed. Names are kept in their canonical form, words joined by underscores. Declarations stand
+here; what they are made of in ``nodes_values.py``, ``nodes_expressions.py`` and ``nodes_patterns.py``,
+and may be imported from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import msgspec
-
-
-class Span(msgspec.Struct, frozen=True):
-    """Half-open range of character offsets in one source file."""
-
-    start: int
-    end: int
-
-
-class Node(msgspec.Struct, frozen=True):
-    """Base of every syntax node: a place in the text."""
-
-    span: Span
-
-
-class Name(Node, frozen=True):
-    """One or more lower-case words; ``text`` has underscores between them."""
-
-    text: str
-
-
-class Quantity(Node, frozen=True):
-    """A number, size, duration or PARAM where one of them stands for a count, bound or amount.
-
-    ``text`` is the token as written; ``kind`` is ``number``, ``size``, ``duration`` or ``param``.
-    """
-
-    text: str
-    kind: str
-
-
-# --- values: literals outside expressions -------------------------------------------------
-
-
-class Scalar(Node, frozen=True):
-    """A literal. ``kind``: ``string number size duration bool``.
-
-    A duration is in milliseconds, a size in bytes.
-    """
-
-    value: str | int | float | bool
-    kind: str
-
-
-class Word(Node, frozen=True):
-    """A bare word used as a value: ``status: shadow``, ``attack: [AN1756]``."""
-
-    text: str
-
-
-class ListValue(Node, frozen=True):
-    """``[a, b]``."""
-
-    items: tuple[Value, ...]
-
-
-class Entry(Node, frozen=True):
-    """``key: value`` in a map. ``key`` keeps dots (``xs.count``); ``quoted`` if it was a string."""
-
-    key: str
-    key_span: Span
-    quoted: bool
-    value: Value
-
-
-class Map(Node, frozen=True):
-    """``{ key: value ... }``, in the order written."""
-
-    entries: tuple[Entry, ...]
-
-
-Value = Scalar | Word | ListValue | Map
-
-
-# --- expressions --------------------------------------------------------------------------
-
-
-class Path(Node, frozen=True):
-    """``f``, ``x.f``, ``xs.first.f``."""
-
-    parts: tuple[Name, ...]
-
-
-class Reference(Node, frozen=True):
-    """A path read as a value."""
-
-    path: Path
-
-
-class Call(Node, frozen=True):
-    """``f(a, b)``: a function, a baseline function or a DEFINE."""
-
-    function: Name
-    arguments: tuple[Expression, ...]
-
-
-class And(Node, frozen=True):
-    items: tuple[Expression, ...]
-
-
-class Or(Node, frozen=True):
-    items: tuple[Expression, ...]
-
-
-class Not(Node, frozen=True):
-    item: Expression
-
-
-class Compare(Node, frozen=True):
-    operator: str
-    left: Expression
-    right: Expression
-
-
-class Arithmetic(Node, frozen=True):
-    """``first op item op item ...`` with operators of one precedence, left to right."""
-
-    first: Expression
-    rest: tuple[tuple[str, Expression], ...]
-
-
-class Negative(Node, frozen=True):
-    item: Expression
-
-
-class InValues(Node, frozen=True):
-    value: Expression
-    items: ListValue
-    negated: bool
-
-
-class InList(Node, frozen=True):
-    value: Expression
-    name: Name
-    negated: bool
-
-
-class InCidr(Node, frozen=True):
-    value: Expression
-    network: Scalar
-    negated: bool
-
-
-class InPath(Node, frozen=True):
-    """``IN field`` (a LIST OF field) or ``IN xs.field`` (any event of step xs)."""
-
-    value: Expression
-    path: Path
-    negated: bool
-
-
-class Like(Node, frozen=True):
-    value: Expression
-    pattern: Scalar
-    negated: bool
-
-
-class Matches(Node, frozen=True):
-    value: Expression
-    pattern: Scalar
-    negated: bool
-
-
-class Presence(Node, frozen=True):
-    """``x EXISTS`` (``exists`` true) or ``x MISSING``."""
-
-    value: Expression
-    exists: bool
-
-
-Expression = (
-    Scalar
-    | Reference
-    | Call
-    | And
-    | Or
-    | Not
-    | Compare
-    | Arithmetic
-    | Negative
-    | InValues
-    | InList
-    | InCidr
-    | InPath
-    | Like
-    | Matches
-    | Presence
+from dsl.nodes_expressions import (
+    And as And,
 )
-
-
-# --- patterns -----------------------------------------------------------------------------
-
-
-class Atom(Node, frozen=True):
-    """``traffic deviation [expr]``: an EVENT or SIGNAL by name, or, with ``alert``, another rule's alerts."""
-
-    name: Name
-    filter: Expression | None
-    alert: bool
-
-
-class Guard(Node, frozen=True):
-    """``WITHOUT g``: none since the previous step; with ``lookback``: none so long before this step."""
-
-    source: Atom
-    lookback: Quantity | None
-
-
-class EventStep(Node, frozen=True):
-    source: Atom
-
-
-class Absence(Node, frozen=True):
-    """``NO g FOR d``."""
-
-    source: Atom
-    duration: Quantity
-
-
-class Group(Node, frozen=True):
-    """``( pattern )``."""
-
-    pattern: Pattern
-
-
-class AllOf(Node, frozen=True):
-    branches: tuple[Pattern, ...]
-
-
-class AnyOf(Node, frozen=True):
-    needed: Quantity
-    branches: tuple[Pattern, ...]
-
-
-class OneOf(Node, frozen=True):
-    branches: tuple[Pattern, ...]
-
-
-class AtLeast(Node, frozen=True):
-    """``AT LEAST n a IN d``. ``measure``: ``count``, ``distinct`` or ``sum``, the last two over ``field``."""
-
-    amount: Quantity
-    measure: str
-    field: Name | None
-    source: Atom
-    window: Quantity
-
-
-StepNode = EventStep | Absence | Group | AllOf | AnyOf | OneOf | AtLeast
-
-
-class Gap(Node, frozen=True):
-    """Bounds on the gap a THEN opens: ``lower`` from AFTER or BETWEEN, ``upper`` from WITHIN or BETWEEN."""
-
-    lower: Quantity | None
-    upper: Quantity | None
-
-
-class Step(Node, frozen=True):
-    """One step of a chain with the gap before it (none for the first), guards and alias."""
-
-    gap: Gap | None
-    node: StepNode
-    guards: tuple[Guard, ...]
-    alias: Name | None
-
-
-class Pattern(Node, frozen=True):
-    """``step THEN step ... WITHIN d``; ``within`` bounds first to last event."""
-
-    steps: tuple[Step, ...]
-    within: Quantity | None
-
-
-# --- declarations -------------------------------------------------------------------------
+from dsl.nodes_expressions import (
+    Arithmetic as Arithmetic,
+)
+from dsl.nodes_expressions import (
+    Call as Call,
+)
+from dsl.nodes_expressions import (
+    Compare as Compare,
+)
+from dsl.nodes_expressions import (
+    Expression as Expression,
+)
+from dsl.nodes_expressions import (
+    InCidr as InCidr,
+)
+from dsl.nodes_expressions import (
+    InList as InList,
+)
+from dsl.nodes_expressions import (
+    InPath as InPath,
+)
+from dsl.nodes_expressions import (
+    InValues as InValues,
+)
+from dsl.nodes_expressions import (
+    Like as Like,
+)
+from dsl.nodes_expressions import (
+    Matches as Matches,
+)
+from dsl.nodes_expressions import (
+    Negative as Negative,
+)
+from dsl.nodes_expressions import (
+    Not as Not,
+)
+from dsl.nodes_expressions import (
+    Or as Or,
+)
+from dsl.nodes_expressions import (
+    Path as Path,
+)
+from dsl.nodes_expressions import (
+    Presence as Presence,
+)
+from dsl.nodes_expressions import (
+    Reference as Reference,
+)
+from dsl.nodes_patterns import (
+    Absence as Absence,
+)
+from dsl.nodes_patterns import (
+    AllOf as AllOf,
+)
+from dsl.nodes_patterns import (
+    AnyOf as AnyOf,
+)
+from dsl.nodes_patterns import (
+    AtLeast as AtLeast,
+)
+from dsl.nodes_patterns import (
+    Atom as Atom,
+)
+from dsl.nodes_patterns import (
+    EventStep as EventStep,
+)
+from dsl.nodes_patterns import (
+    Gap as Gap,
+)
+from dsl.nodes_patterns import (
+    Group as Group,
+)
+from dsl.nodes_patterns import (
+    Guard as Guard,
+)
+from dsl.nodes_patterns import (
+    OneOf as OneOf,
+)
+from dsl.nodes_patterns import (
+    Pattern as Pattern,
+)
+from dsl.nodes_patterns import (
+    Step as Step,
+)
+from dsl.nodes_patterns import (
+    StepNode as StepNode,
+)
+from dsl.nodes_values import (
+    Entry as Entry,
+)
+from dsl.nodes_values import (
+    ListValue as ListValue,
+)
+from dsl.nodes_values import (
+    Map as Map,
+)
+from dsl.nodes_values import (
+    Name as Name,
+)
+from dsl.nodes_values import (
+    Node as Node,
+)
+from dsl.nodes_values import (
+    Quantity as Quantity,
+)
+from dsl.nodes_values import (
+    Scalar as Scalar,
+)
+from dsl.nodes_values import (
+    Span as Span,
+)
+from dsl.nodes_values import (
+    Value as Value,
+)
+from dsl.nodes_values import (
+    Word as Word,
+)
+from dsl.nodes_values import (
+    walk as walk,
+)
 
 
 class FieldNode(Node, frozen=True):
@@ -439,15 +286,3 @@ class TestNode(Node, frozen=True):
 
 
 Declaration = EventNode | ListNode | ParamNode | DefineNode | BaselineNode | SignalNode | RuleNode | TestNode
-
-
-def walk(root: Node) -> Iterator[Node]:
-    """The node and all nodes below it, parents first."""
-    left: list[object] = [root]
-    while left:
-        item = left.pop()
-        if isinstance(item, tuple):
-            left.extend(reversed(item))
-        elif isinstance(item, Node):
-            yield item
-            left.extend([getattr(item, field) for field in item.__struct_fields__[:0:-1]])  # not the span

@@ -332,7 +332,8 @@ class Hunt(GroupHunt):
             if previous is not None and previous.begin < at.time - position.level.window_ms:
                 return True
         elif position.gather is not None:
-            just_before = (at.time, at.order[1] - 1)
+            # Behind everything before `at`, also an alert that stands just behind an event.
+            just_before = (*at.order[:-1], at.order[-1] - 1, 1)
             for branch in position.gather.branches:
                 found = self.latest(w.lists, branch, p, end, just_before, floor)
                 if found is None:

@@ -111,7 +111,6 @@ def test_an_alert_stands_behind_the_event_that_completes_it(name: str) -> None:
     assert got(case, Random(0)) == answer
 
 
-@pytest.mark.xfail(reason="found.md: the engine sees an edge where the alert before it held", strict=True)
 def test_alerts_of_one_time_have_one_edge() -> None:
     inner = "RULE inner { WHEN a THEN a WITHIN 4ms SELECT FIRST }"
     text = f"{sentences.DECLARATIONS} {inner} RULE r {{ WHEN ALL OF (ALERT inner, g) WITHIN 9ms }}"
