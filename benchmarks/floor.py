@@ -9,7 +9,8 @@ import msgspec
 
 from engine.events import Event, EventDecoder
 
-_ENVELOPE = frozenset(Event.__struct_fields__)
+_ENVELOPE = frozenset({*Event.__struct_fields__, "raw_ref"})
+"""What the engine reads for every event, whether a rule asks or not."""
 
 
 def floor_decoder(decoder: EventDecoder) -> Callable[[bytes], Any]:

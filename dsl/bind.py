@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dsl import nodes as n
+from dsl.bind_lists import list_items
 from dsl.bind_rules import RuleBinder, alert_atoms, bind_alert_type
 from dsl.bind_tests import bind_test
 from dsl.bind_types import bind_baseline, bind_event
@@ -97,11 +98,7 @@ class _Binder:
         items: list[str] = []
         path: str | None = None
         if node.items is not None:
-            for item in node.items.items:
-                if isinstance(item, n.Scalar) and isinstance(item.value, str):
-                    items.append(item.value)
-                else:
-                    report.error("TW307", "a LIST holds strings", item.span, "not a string", "quote it")
+            items.extend(list_items(node.items, report))
         elif node.file is not None:
             path = str(Path(report.file).parent / str(node.file.value))
             read, problem = read_list(path)
@@ -269,7 +266,9 @@ class _Binder:
         text, found = unknown_overrides(self.overrides, self.tables)
         if found:
             self.tables.texts[PARAMS_FILE] = text
-            self.found.extend(found)
+            self.found.extend(found.values())
+            # A rule set that is bound again says so once.
+            self.overrides = {name: v for name, v in self.overrides.items() if name not in found}
 
 
 def _place(file: ParsedFile, span: n.Span) -> str:
@@ -310,6 +309,7 @@ def bind(files: Iterable[ParsedFile], overrides: Overrides | None = None) -> Rul
         broken=frozenset(tables.broken),
         diagnostics=(),
         texts=tables.texts,
+        overrides=binder.overrides,
     )
     found = in_order([*binder.found, *lint(checked, binder.files)])
     return RuleSet(

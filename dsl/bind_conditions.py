@@ -9,7 +9,7 @@ from dsl.bind_calls import CallBinder
 from dsl.diagnostics import did_you_mean
 from dsl.expressions import Condition, Type, Value
 from dsl.functions import CONDITION_FUNCTIONS
-from dsl.literals import check_network, check_regex
+from dsl.literals import check_network, check_regex, check_wildcards
 from dsl.types import comparable, describe
 
 _INVERSE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
@@ -39,6 +39,11 @@ class ConditionBinder(CallBinder):
             case n.InPath():
                 return self._in_path(node, node.negated != negated)
             case n.Like():
+                problem = check_wildcards(str(node.pattern.value))
+                if problem is not None:
+                    self._error(
+                        "TW307", f"the pattern is not valid: {problem}", node.pattern.span, "too much"
+                    )
                 return self._text_test(node, e.Like, node.negated != negated)
             case n.Matches():
                 problem = check_regex(node.pattern.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dsl import nodes as n
+from dsl.absence import check_absences
 from dsl.expressions import BOOL, FLOAT, INT
 from dsl.model import (
     AbsenceNode,
@@ -56,7 +57,7 @@ def step_names(pattern: n.Pattern, tables: Tables, report: Report | None) -> dic
                 case n.EventStep():
                     last = kinds(step.node.source)
                 case n.Absence():
-                    last = ()
+                    continue  # a group that ends in NO has the name of its last event
                 case n.Group():
                     last = visit(step.node.pattern)
                 case n.OneOf():
@@ -88,9 +89,8 @@ class PatternBinder:
     def bind(self, node: n.Pattern) -> Pattern:
         """The pattern, with every structural error reported."""
         self.steps = step_names(node, self._tables, self._report)
-        pattern, _ = self._pattern(node, frozenset(), place="top")
-        self._check_only_absence(node)
-        self._check_start(node)
+        check_absences(node, self._report)
+        pattern, _ = self._pattern(node, frozenset(), top=True)
         if not self._bounded(pattern, outer=False):
             self._report.error(
                 "TW401",
@@ -113,11 +113,11 @@ class PatternBinder:
     # --- patterns and steps
 
     def _pattern(
-        self, node: n.Pattern, visible: frozenset[str], place: str
+        self, node: n.Pattern, visible: frozenset[str], top: bool = False
     ) -> tuple[Pattern, frozenset[str]]:
         steps: list[Step] = []
         for index, step in enumerate(node.steps):
-            bound, visible = self._step(node, index, step, visible, place)
+            bound, visible = self._step(index, step, visible, top)
             steps.append(bound)
         within = self._quantities.duration(node.within) if node.within is not None else None
         pattern = Pattern(tuple(steps), within, node.span)
@@ -125,13 +125,9 @@ class PatternBinder:
         return pattern, visible
 
     def _step(
-        self, pattern: n.Pattern, index: int, step: n.Step, visible: frozenset[str], place: str
+        self, index: int, step: n.Step, visible: frozenset[str], top: bool
     ) -> tuple[Step, frozenset[str]]:
         after, within = self._gap(step)
-        is_last = index == len(pattern.steps) - 1
-        if isinstance(step.node, n.Absence):
-            self._check_absence(step, place, is_last)
-        inner = visible
         node, inner = self._node(step.node, visible)
         guards = []
         for guard in step.guards:
@@ -140,9 +136,7 @@ class PatternBinder:
                     "TW402",
                     "WITHOUT guards the gap before its step",
                     guard.span,
-                    "the first step has none"
-                    if place == "top"
-                    else "the first step of a group or branch has none",
+                    "the first step has none" if top else "the first step of a group or branch has none",
                     "`WITHOUT g FOR 10m` looks back; `UNLESS g` vetoes anywhere",
                 )
             source = self._source(guard.source, visible)
@@ -151,10 +145,6 @@ class PatternBinder:
         name = None
         if step.alias is not None:
             name = step.alias.text
-            if isinstance(step.node, n.Absence):
-                self._report.error(
-                    "TW403", "NO has no event to name", step.alias.span, "an absence", "leave AS out"
-                )
             inner |= {name}
         return Step(node, after, within, tuple(guards), name, step.span), inner
 
@@ -163,14 +153,6 @@ class PatternBinder:
             return None, None
         lower = self._quantities.duration(step.gap.lower) if step.gap.lower is not None else None
         upper = self._quantities.duration(step.gap.upper) if step.gap.upper is not None else None
-        if isinstance(step.node, n.Absence) and (lower is not None or upper is not None):
-            self._report.error(
-                "TW403",
-                "a gap before NO has no meaning",
-                step.gap.span,
-                "NO begins at the step before it",
-                "`a THEN NO g FOR 10m`",
-            )
         if lower is not None and upper is not None and lower > upper:
             self._report.error(
                 "TW409",
@@ -189,18 +171,17 @@ class PatternBinder:
                 duration = self._quantities.duration(node.duration)
                 return AbsenceNode(self._source(node.source, visible), duration), visible
             case n.Group():
-                self._check_only_absence(node.pattern)
-                pattern, inner = self._pattern(node.pattern, visible, place="group")
+                pattern, inner = self._pattern(node.pattern, visible)
                 return GroupNode(pattern), inner
             case n.OneOf():
-                branches, inner = self._branches(node.branches, visible, "one of")
+                branches, inner = self._branches(node.branches, visible)
                 return OneOfNode(branches), inner
             case n.AllOf():
-                branches, inner = self._branches(node.branches, visible, "all of")
+                branches, inner = self._branches(node.branches, visible)
                 return AllOfNode(branches), inner
             case n.AnyOf():
                 needed = self._quantities.count(node.needed)
-                branches, inner = self._branches(node.branches, visible, "any of")
+                branches, inner = self._branches(node.branches, visible)
                 if needed > len(branches):
                     self._report.error(
                         "TW405",
@@ -242,59 +223,17 @@ class PatternBinder:
         return LevelNode(amount, node.measure, node.field.text if node.field else None, source, window)
 
     def _branches(
-        self, nodes: tuple[n.Pattern, ...], visible: frozenset[str], place: str
+        self, nodes: tuple[n.Pattern, ...], visible: frozenset[str]
     ) -> tuple[tuple[Pattern, ...], frozenset[str]]:
         branches: list[Pattern] = []
         after = visible
         for node in nodes:
-            branch, inner = self._pattern(node, visible, place)
+            branch, inner = self._pattern(node, visible)
             branches.append(branch)
             after |= inner
         return tuple(branches), after
 
-    # --- what may stand where
-
-    def _check_absence(self, step: n.Step, place: str, is_last: bool) -> None:
-        if step.guards:  # the grammar allows none; kept for trees built by hand
-            self._report.error("TW402", "NO takes no WITHOUT", step.span, "an absence has no event to guard")
-        if place in ("all of", "any of"):
-            self._report.error(
-                "TW403",
-                "NO may not stand inside ALL OF and ANY",
-                step.span,
-                "an absence",
-                "put it before or after",
-            )
-        elif place == "one of" and not is_last:
-            self._report.error(
-                "TW403",
-                "inside ONE OF, NO may only end a branch",
-                step.span,
-                "not the last step",
-                "move it to the end",
-            )
-
-    def _check_only_absence(self, node: n.Pattern) -> None:
-        if all(isinstance(step.node, n.Absence) for step in node.steps):
-            self._report.error(
-                "TW404",
-                "the pattern is only NO",
-                node.span,
-                "nothing starts it",
-                "begin with an event: `check in THEN NO check in FOR 4h`",
-            )
-
-    def _check_start(self, node: n.Pattern) -> None:
-        """A branch that is only NO needs a step before its ONE OF: from when would its time count?"""
-        first = next((s.node for s in node.steps if not isinstance(s.node, n.Absence)), None)
-        match first:
-            case n.Group():
-                self._check_start(first.pattern)
-            case n.AllOf() | n.AnyOf() | n.OneOf():
-                for branch in first.branches:
-                    if isinstance(first, n.OneOf):
-                        self._check_only_absence(branch)
-                    self._check_start(branch)
+    # --- bounds
 
     def _check_bounds(self, pattern: Pattern) -> None:
         if pattern.within_ms is None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from dsl import expressions as e
 from dsl import nodes as n
+from dsl.bind_lists import list_items
 from dsl.bind_rules import plain_map, plain_value
 from dsl.diagnostics import did_you_mean
+from dsl.fixtures import wrong_state
 from dsl.model import Expectation, Fixture, Rule, RuleTest, TestClock, TestEvent
 from dsl.params import literal_type
 from dsl.quantities import Quantities
@@ -64,20 +66,22 @@ def bind_test(node: n.TestNode, tables: Tables, rules: Mapping[str, Rule], repor
                         statement.span,
                         f"{len(key)} values given",
                     )
-                fixtures.append(Fixture(statement.name.text, key, plain_map(statement.state)))
+                state = plain_map(statement.state)
+                wrong = wrong_state(tables.baselines[statement.name.text].using, state)
+                if wrong is not None:
+                    report.error("TW307", wrong, statement.state.span, "not a state of this baseline")
+                fixtures.append(Fixture(statement.name.text, key, state))
             case n.GivenList():
                 if statement.name.text not in tables.lists:
                     hint = did_you_mean(statement.name.text, tables.lists, "")
                     report.error(
                         "TW203", f"no list is called `{statement.name.text}`", statement.name.span, "", hint
                     )
-                for item in statement.items.items:
-                    if not isinstance(item, n.Scalar) or not isinstance(item.value, str):
-                        report.error("TW307", "a LIST holds strings", item.span, "not a string", "quote it")
-                lists[statement.name.text] = tuple(str(plain_value(i)) for i in statement.items.items)
+                lists[statement.name.text] = list_items(statement.items, report)
             case n.GivenParam():
                 _check_param(statement, tables.rules[name][0], tables, report)
-                params[statement.name.text] = plain_value(statement.value)
+                given = ".".join(part.text for part in statement.name.parts)
+                params[given] = plain_value(statement.value)
             case n.At():
                 time = quantities.duration(statement.time)
                 arrives = quantities.duration(statement.arrives) if statement.arrives else time
@@ -109,17 +113,22 @@ def bind_test(node: n.TestNode, tables: Tables, rules: Mapping[str, Rule], repor
 
 
 def _check_param(node: n.GivenParam, rule: n.RuleNode, tables: Tables, report: Report) -> None:
-    """A value given to a PARAM, of the rule or of the rule set, must be one it could have."""
-    name = node.name.text
+    """A value given to a PARAM must be one it could have: of the rule set, of the rule under test, or,
+    as ``rule.param``, of any rule.
+    """
+    parts = [part.text for part in node.name.parts]
+    name = ".".join(parts)
     known = set(tables.params) | {p.name.text for p in rule.params}
-    if name not in known:
-        hint = did_you_mean(name, known, "declare it with PARAM")
+    scoped = {f"{other}.{p.name.text}" for other, (of, _) in tables.rules.items() for p in of.params}
+    if name not in known | scoped:
+        hint = did_you_mean(name, known | scoped, "declare it with PARAM")
         report.error("TW204", f"no param is called `{name}`", node.name.span, "not declared", hint)
         return
     if not isinstance(node.value, n.Scalar):
         report.error("TW304", "a PARAM is one literal", node.value.span, "not a literal")
         return
-    local = next((p.value for p in rule.params if p.name.text == name), None)
+    holder = tables.rules[parts[0]][0] if len(parts) > 1 else rule
+    local = next((p.value for p in holder.params if p.name.text == parts[-1]), None)
     given = literal_type(node.value)
     wanted = literal_type(local) if isinstance(local, n.Scalar) else tables.params[name].type
     if given != wanted and not (given.name == e.INT and wanted.name == e.FLOAT and given.unit is None):

@@ -14,6 +14,8 @@ from dsl.scope import ENVELOPE, Report, Scope, Tables, field_of
 from dsl.types import FIELD_TYPES
 
 DEFAULT_WARMUP = 30
+SHORTEST_EVERY_MS = 1_000
+"""Buckets are counted in 32 bits, in a ring: shorter ones would come round within a month."""
 
 
 def bind_event(node: n.EventNode, tables: Tables, report: Report) -> None:
@@ -96,6 +98,10 @@ def bind_baseline(node: n.BaselineNode, tables: Tables, report: Report) -> None:
             report.error(
                 "TW202", f"`{event.name.replace('_', ' ')}` has no field `{key.text}`", key.span, "", hint
             )
+        elif event.fields.get(key.text) is not None and event.fields[key.text].type.name == e.STRINGS:
+            report.error(
+                "TW301", "a key is made of single values", key.span, "a list", "use it as the value instead"
+            )
     by = tuple(k.text for k in node.by)
     peer = tuple(k.text for k in node.peer) if node.peer else None
     if peer is not None and not set(peer) < set(by):
@@ -106,6 +112,17 @@ def bind_baseline(node: n.BaselineNode, tables: Tables, report: Report) -> None:
             "must leave out some of BY",
             "usually `PEER app`",
         )
+    if using == "cadence" and peer is not None:
+        report.error(
+            "TW209",
+            "a cadence baseline has no PEER",
+            node.peer[0].span,
+            "the rhythm of others says nothing of this one",
+            "leave PEER out",
+        )
+    every_ms = quantities.duration(node.every) if node.every else None
+    if node.every is not None and every_ms is not None and every_ms < SHORTEST_EVERY_MS:
+        report.error("TW301", "EVERY is at least 1s", node.every.span, "too short", "such as `EVERY 5m`")
     numeric = using in ("robust",)
     if numeric and (len(values) != 1 or not (values[0].type.number or values[0].type.name == "error")):
         report.error(
@@ -117,7 +134,7 @@ def bind_baseline(node: n.BaselineNode, tables: Tables, report: Report) -> None:
         values=values,
         condition=condition,
         by=by,
-        every_ms=quantities.duration(node.every) if node.every else None,
+        every_ms=every_ms,
         over_ms=quantities.duration(node.over) if node.over else None,
         using=using,
         warmup=quantities.count(node.warmup) if node.warmup else DEFAULT_WARMUP,

@@ -77,8 +77,12 @@ CODES: dict[str, str] = {
     "TW507": "no tests",
     "TW508": "state over budget",
     "TW509": "a step without a local part",
-    "TW510": "only vacuous tests",
-    "TW901": "not supported yet",
+    "TW510": "a test that expects nothing",
+    "TW511": "only vacuous tests",
+    "TW902": "a count larger than is kept",
+    "TW903": "too many combinations of ONE OF",
+    "TW904": "too many things to look for in one rule",
+    "TW905": "a rule that reads one that does not run",
 }
 
 

@@ -12,7 +12,7 @@ from dsl.lints.never import never_firing
 from dsl.lints.relation import unrelated_apps
 from dsl.lints.shadow import shadowing_guards
 from dsl.lints.state import state_over_budget, without_local_part
-from dsl.lints.untested import untested_rules
+from dsl.lints.untested import silence_without_cause, untested_rules
 from dsl.model import RuleSet
 from dsl.parse import ParsedFile
 
@@ -27,6 +27,7 @@ def lint(ruleset: RuleSet, files: Sequence[ParsedFile]) -> list[Diagnostic]:
         *late_absences(ruleset),
         *included_rules(ruleset),
         *untested_rules(ruleset, files),
+        *silence_without_cause(ruleset),
         *state_over_budget(ruleset),
         *without_local_part(ruleset),
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dsl.literals import check_wildcards
+
 MAX_LIST_BYTES = 64 << 20
 """A longer list belongs into the events as a label; this one is held in memory by every process."""
 
@@ -21,5 +23,12 @@ def read_list(path: str) -> tuple[tuple[str, ...], str | None]:
         return (), "not UTF-8 text"
     except (OSError, ValueError) as error:
         return (), (getattr(error, "strerror", None) or "not a usable path").lower()
-    entries = (line.partition("#")[0].strip() for line in text.splitlines())
-    return tuple(dict.fromkeys(entry for entry in entries if entry)), None
+    entries: dict[str, None] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.partition("#")[0].strip()
+        problem = check_wildcards(entry)
+        if problem is not None:
+            return (), f"line {number}: {problem}"
+        if entry:
+            entries[entry] = None
+    return tuple(entries), None

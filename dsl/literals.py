@@ -37,6 +37,17 @@ def check_regex(pattern: object) -> str | None:
     return None
 
 
+def check_wildcards(text: str) -> str | None:
+    """None for a pattern of LIKE, or an entry of a LIST, that can be used; else why not."""
+    if ("*" in text or "?" in text) and len(text) > MAX_REGEX_CHARACTERS:
+        return f"a pattern with wildcards longer than {MAX_REGEX_CHARACTERS} characters"
+    try:
+        text.encode()
+    except UnicodeError:
+        return "not valid Unicode text"
+    return None
+
+
 def check_network(text: str) -> str | None:
     """None for a network in CIDR form, else what is wrong with it."""
     try:

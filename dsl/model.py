@@ -1,7 +1,7 @@
 """The checked rule set: what ``dsl.load`` gives and the engine compiles.
 
 No spans are needed to run a rule; those kept here are for messages that come after checking
-(lints, "not supported yet"). Times are milliseconds.
+(lints, limits of the engine). Times are milliseconds.
 """
 
 from __future__ import annotations
@@ -260,6 +260,7 @@ class RuleSet(msgspec.Struct, frozen=True):
 
     ``events`` is keyed by wire kind, the other tables by canonical name. ``texts`` holds the source
     of each file, for printing diagnostics. ``broken`` names the declarations that did not load.
+    ``overrides`` are the PARAM values it was loaded with, by the names that were given.
     """
 
     events: dict[str, EventType]
@@ -272,6 +273,7 @@ class RuleSet(msgspec.Struct, frozen=True):
     broken: frozenset[str]
     diagnostics: tuple[Diagnostic, ...]
     texts: dict[str, str]
+    overrides: dict[str, str | int | float | bool] = {}
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

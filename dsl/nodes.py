@@ -249,7 +249,9 @@ class GivenList(Node, frozen=True):
 
 
 class GivenParam(Node, frozen=True):
-    name: Name
+    """``GIVEN PARAM p = ..``, or ``rule.p`` for the PARAM inside one rule."""
+
+    name: Path
     value: Value
 
 

@@ -80,14 +80,14 @@ def _in_range(value: str | int | float | bool) -> bool:
     return isinstance(value, str) or math.isfinite(value)
 
 
-def unknown_overrides(overrides: Overrides, tables: Tables) -> tuple[str, list[Diagnostic]]:
-    """Errors for values that no PARAM takes, and the text their spans point into."""
+def unknown_overrides(overrides: Overrides, tables: Tables) -> tuple[str, dict[str, Diagnostic]]:
+    """Errors for values that no PARAM takes, by the name given, and the text their spans point into."""
     known = set(tables.params)
     for rule, (node, _) in tables.rules.items():
         for param in node.params:
             known |= {param.name.text, f"{rule}.{param.name.text}"}
     lines = ""
-    found: list[Diagnostic] = []
+    found: dict[str, Diagnostic] = {}
     for name in sorted(overrides):
         begin = len(lines)
         lines += f"{name} = {overrides[name]!r}\n" if _in_range(overrides[name]) else f"{name} = ...\n"
@@ -95,15 +95,13 @@ def unknown_overrides(overrides: Overrides, tables: Tables) -> tuple[str, list[D
             continue
         inside = sorted(k for k in known if k.endswith(f".{name.rpartition('.')[2]}"))
         otherwise = f"rules have `{inside[0]}`" if inside else "names have underscores: `crash_window`"
-        found.append(
-            Diagnostic(
-                "TW204",
-                f"no param is called `{name}`",
-                PARAMS_FILE,
-                Span(begin, begin + len(name)),
-                "not declared",
-                did_you_mean(name, known, otherwise),
-            )
+        found[name] = Diagnostic(
+            "TW204",
+            f"no param is called `{name}`",
+            PARAMS_FILE,
+            Span(begin, begin + len(name)),
+            "not declared",
+            did_you_mean(name, known, otherwise),
         )
     return lines, found
 

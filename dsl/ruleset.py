@@ -72,7 +72,12 @@ def load_text(text: str, file: str = "<text>", params: Overrides | None = None) 
 
 
 def rebind(ruleset: RuleSet, params: Overrides) -> RuleSet:
-    """The same files with other PARAM values; for tests with GIVEN PARAM. Lists are read again."""
-    kept = {name: p.value for name, p in ruleset.params.items() if p.overridden}
+    """The same files with other PARAM values; for tests with GIVEN PARAM. Lists are read again.
+
+    Values that the rule set was loaded with stay, also those of one rule (``rule.param``), except
+    where ``params`` gives another. A plain name gives it to every PARAM of that name.
+    """
+    plain = {name for name in params if "." not in name}
+    kept = {name: v for name, v in ruleset.overrides.items() if name.rpartition(".")[2] not in plain}
     files = [parse(text, file) for file, text in ruleset.texts.items() if file != PARAMS_FILE]
     return bind(files, {**kept, **params})

@@ -11,6 +11,7 @@ from dsl import expressions as e
 from dsl import model as m
 from dsl.bind_patterns import all_sources, first_sources
 from dsl.expressions import Type
+from dsl.order import order_of_use
 from dsl.scope import ALERT_FIELDS, field_of
 from engine.alerts import Alert
 from engine.events import Event, attribute, epoch_ms
@@ -46,17 +47,8 @@ def alert_type(rule: m.Rule, events: Mapping[str, m.EventType], late_ms: int) ->
 
 def readers_last(ruleset: m.RuleSet) -> list[m.Rule]:
     """All rules, each after those whose alerts it reads; dsl has refused cycles."""
-    found: dict[str, m.Rule] = {}
-
-    def add(rule: m.Rule) -> None:
-        for name in read_rules(rule):
-            if name in ruleset.rules and name not in found:
-                add(ruleset.rules[name])
-        found.setdefault(rule.name, rule)
-
-    for rule in ruleset.rules.values():
-        add(rule)
-    return list(found.values())
+    order, _ = order_of_use({name: read_rules(rule) for name, rule in ruleset.rules.items()})
+    return [ruleset.rules[name] for name in order]
 
 
 class AlertEvents:

@@ -2,17 +2,21 @@
 
 Times in alerts are RFC 3339 in UTC with milliseconds, durations the literals of the language
 (``3m32s``) beside whole milliseconds where a program needs them.
+
+A key that has a default below is left out of the JSON while it has that value: it says nothing then.
+All others are always there, so that a reader need not ask.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import date
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
 Severity = Literal["none", "info", "low", "medium", "high", "critical"]
-SCHEMA = "thenwire.alert/1"
+SCHEMA: Literal["thenwire.alert/1"] = "thenwire.alert/1"
 Plain = str | int | float | bool | None
 
 
@@ -46,6 +50,9 @@ class Window(msgspec.Struct, frozen=True):
 class StepEvidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event of the match: where it is and the fields that the rule read. A step of several events
     has several of these; the first says in ``count`` how many there were, also those not shown.
+
+    ``summary`` is the event in one line. ``seen``, ``start``, ``quality``, ``attribution`` and ``raw_ref``
+    are the envelope's, where the event has them.
     """
 
     name: str
@@ -53,32 +60,53 @@ class StepEvidence(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str
     kind: str
     source: str
+    summary: str
     fields: dict[str, Any]
     start: str | None = None
+    seen: str | None = None
     quality: str | None = None
+    attribution: str | None = None
+    raw_ref: str | None = None
     count: int | None = None
 
 
-class Deviation(msgspec.Struct, frozen=True):
-    """What a baseline said of an event. ``expected`` is the band of two spreads around the centre."""
+class Deviation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a baseline said of an event when it arrived (LANGUAGE.md section 6).
+
+    ``score`` is the answer of ``function``: of ``deviation`` the distance from the centre in spreads, of
+    ``unseen`` 1 or 0. ``value`` is what was judged; ``centre`` and the band of two spreads around it
+    (``expected_low`` to ``expected_high``) are there where an estimator has them. ``scope``: whose history
+    it is; ``peer``: the key itself was too young, so that a coarser one answered.
+    ``samples`` and ``age_ms``: how much history that is, and over how long.
+    """
 
     step: str
     baseline: str
-    value: float
+    function: str
+    value: float | str
     score: float
-    centre: float
-    expected_low: float
-    expected_high: float
-    scope: str
+    scope: Literal["device", "fleet"]
     samples: int
     state: str
+    age_ms: int
+    centre: float | None = None
+    expected_low: float | None = None
+    expected_high: float | None = None
+    peer: bool = False
+    window_ms: int | None = None
+    period_ms: int | None = None
 
 
 class Excluded(msgspec.Struct, frozen=True):
-    """A guard that was looked for and not found."""
+    """A guard that was looked for and not found: in which ``kinds`` of event, and in which time, first
+    and last moment included. ``window`` is that time in the words of the rule.
+    """
 
     what: str
     window: str
+    kinds: list[str]
+    start: str
+    end: str
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -89,31 +117,59 @@ class Gap(msgspec.Struct, frozen=True):
     effect: str
 
 
-class Timing(msgspec.Struct, frozen=True):
-    """How the evidence came in. ``order``: ``in order`` or which step came late; ``tie`` if adjacent
-    events of different sources share a time, so that their order is that of arrival.
+class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the evidence came in. ``order``: ``in order``, which event came late, or which step was seen before
+    one that happened earlier; ``tie`` if adjacent events of different sources share a time, so that their
+    order is that of arrival. ``late_s``: of the event that was seen last, the seconds from its time to then.
+    ``clock_note``: an event is dated after it was seen, so that a clock is wrong.
     """
 
     order: str
     tie: bool
+    late_s: float | None = None
+    clock_note: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One thing that an update changed: ``what``, and its value before and after, as text or number."""
+
+    what: str
+    before: Plain
+    after: Plain
+
+
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The event that made an alert change, and the guard that it is, if it is one (``no app update``)."""
+
+    event_id: str
+    kind: str
+    time: str
+    source: str
+    guard: str | None = None
+    seen: str | None = None
+    raw_ref: str | None = None
 
 
 class Dedup(msgspec.Struct, frozen=True):
-    """``suppressed``: matches counted, not published, since the last published alert of this key."""
+    """``suppressed``: matches counted, not published, since the last published alert of this key;
+    ``count``: the matches that this alert stands for, its own and those.
+    """
 
     key: str
+    count: int
     suppressed: int
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
+class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A published finding; the wire form is this struct as JSON, keys in this order.
 
     ``activity`` is create, update or close; ``id`` stays for life and ``revision`` counts up.
     ``created_severity`` is the severity of the create: the subject keeps it. ``revisable_until`` is
-    the event time until which late evidence may still change it.
+    the event time until which late evidence may still change it. ``incomplete``: something that could
+    have changed the match was dropped at a cap, or is no longer kept.
     """
 
-    schema: str = SCHEMA
+    schema: Literal["thenwire.alert/1"]
     id: str
     activity: Literal["create", "update", "close"]
     status: Literal["open", "closed"]
@@ -127,6 +183,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     created_severity: Severity
     risk: float | None
     confidence: Confidence
+    incomplete: bool = False
     device: str
     key: dict[str, Plain]
     window: Window
@@ -136,6 +193,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     excluded: list[Excluded]
     gaps: list[Gap]
     timing: Timing
+    changes: list[Change] = []
+    cause: Cause | None = None
     response: dict[str, Any]
     attack: dict[str, Any]
     meta: dict[str, Any]
@@ -143,13 +202,26 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     texts: dict[str, str]
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS = 86_400_000
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_LAST_MS = 253_402_300_799_999
 
 
+@lru_cache(maxsize=4_096)
 def rfc3339(milliseconds: int) -> str:
-    """Epoch milliseconds as ``2026-11-22T20:55:00.000Z``."""
-    moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
+    """Epoch milliseconds as ``2026-11-22T20:55:00.000Z``. Times before 1970 or after the year 9999, which
+    only a window can reach, are given as the first or last that there is.
+    """
+    day, rest = divmod(min(max(milliseconds, 0), _LAST_MS), _DAY_MS)
+    seconds, thousandths = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{thousandths:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _date(day: int) -> str:
+    return date.fromordinal(_EPOCH_DAY + day).isoformat()
 
 
 def encode(alert: Alert) -> bytes:

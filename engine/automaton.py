@@ -327,6 +327,25 @@ class Automaton:
             for key in [k for k, guards in seen.items() if guards[-1].time < limit]:
                 del seen[key]
 
+    def drop_before(self, time: int) -> None:
+        """Drop what rests on events before a time: at the cap of kept events. A match that this could
+        have changed says ``capped``.
+        """
+        for key in list(self._keys):
+            state = self._keys[key]
+            for chain in state.levels:
+                for level in chain:
+                    kept = [events for events in level if events[0].time >= time]
+                    if len(kept) < len(level):
+                        self.dropped += len(level) - len(kept)
+                        state.dropped_until = max(state.dropped_until, time + self._table.window_ms)
+                        level[:] = kept
+            if not any(level for chain in state.levels for level in chain):
+                del self._keys[key]
+        for seen in self._vetoes:
+            for key in [k for k, guards in seen.items() if guards[-1].time < time]:
+                del seen[key]
+
 
 def _begin(events: Events) -> int:
     """Where the bounds of a choice measure from: the earliest begin of its events."""

@@ -9,22 +9,34 @@ becomes a look back before the first event. ALL OF and ANY stay one step, whose 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
 from dsl import model as m
+from dsl.nodes import Span
 
-MAX_ALTERNATIVES = 32
+MAX_ALTERNATIVES = 128
+"""Lines that one pattern, or one branch of ALL OF or ANY, may become. Every event is held against
+each of them, and branches that stand one behind the other multiply."""
+MAX_COUNT = 10_000
+"""The largest n of AT LEAST: so many events of each key are kept to know that there are n."""
 
 
-class Unsupported(Exception):
-    """A construct this engine does not run yet."""
+class RuleLimit(Exception):
+    """A rule is larger than the engine is willing to run, so that no rule can starve the others.
 
-    def __init__(self, what: str, span: object) -> None:
-        super().__init__(what)
-        self.what = what
+    ``code``, ``message``, ``label`` and ``hint`` are those of the diagnostic, ``span`` its place.
+    """
+
+    def __init__(self, code: str, message: str, span: Span, label: str, hint: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
         self.span = span
+        self.label = label
+        self.hint = hint
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -149,16 +161,23 @@ def chains_of(pattern: m.Pattern) -> tuple[Chain, ...]:
     """All alternative lines of a pattern, in the order of ONE OF's branches.
 
     Raises:
-        Unsupported: a construct that this engine does not run yet.
+        RuleLimit: there are too many of them (TW903), or a count is too large (TW902).
     """
-    found: list[Chain] = []
-    for chain in _pattern(pattern, leading=True):
-        found.append(chain)
-        if len(found) > MAX_ALTERNATIVES:
-            raise Unsupported(
-                f"ONE OF with more than {MAX_ALTERNATIVES} combinations of branches", pattern.span
-            )
-    return tuple(found)
+    return tuple(_bounded(_pattern(pattern, leading=True), pattern.span))
+
+
+def _bounded(chains: Iterable[Chain], span: Span) -> list[Chain]:
+    """The lines, which are counted while they are made: there may be more than fit into memory."""
+    found = list(islice(chains, MAX_ALTERNATIVES + 1))
+    if len(found) > MAX_ALTERNATIVES:
+        raise RuleLimit(
+            "TW903",
+            f"more than {MAX_ALTERNATIVES} combinations of branches of ONE OF",
+            span,
+            "branches that follow one another multiply",
+            "make SIGNALs of branches that are one event, or cut the rule in two",
+        )
+    return found
 
 
 def _shift(bounds: tuple[Bound, ...], by: int) -> tuple[Bound, ...]:
@@ -174,7 +193,7 @@ def _pattern(pattern: m.Pattern, leading: bool = False) -> Iterator[Chain]:
     def extend(chain: Chain, index: int, lookbacks: Lookbacks) -> Iterator[Chain]:
         if index == len(pattern.steps):
             if lookbacks:
-                raise Unsupported("NO with nothing before or after it", pattern.span)
+                raise AssertionError("NO with nothing before or after it: dsl.absence refuses that")
             yield Chain(chain.steps, (*chain.bounds, *_overall(chain, pattern.within_ms)), chain.rank)
             return
         step = pattern.steps[index]
@@ -236,7 +255,7 @@ def _node(step: m.Step, leading: bool) -> Iterator[Chain]:
             for chain in _pattern(step.node.pattern, leading):
                 yield _named(_guarded(chain, guards, step), step.name)
         case m.OneOfNode():
-            parts = [list(_pattern(branch, leading)) for branch in step.node.branches]
+            parts = [_bounded(_pattern(branch, leading), branch.span) for branch in step.node.branches]
             # A branch with a name of its own stays apart: its name is missing on the others.
             if all(len(x) == 1 and _is_plain(x[0]) for x in parts):
                 choices = tuple(c for line in parts for c in line[0].steps[0].choices)
@@ -251,21 +270,25 @@ def _node(step: m.Step, leading: bool) -> Iterator[Chain]:
                         yield _named(_guarded(ranked, guards, step), step.name)
         case m.AbsenceNode():
             if leading:
-                raise Unsupported("NO with nothing before or after it", step.span)
+                raise AssertionError("NO with nothing before it: dsl.absence refuses that")
             absence = Absence(step.node.duration_ms)
             choice = Choice(step.node.source, ())
             yield Chain((ChainStep((choice,), tuple(guards), (), absence),), (), (0,))
         case m.LevelNode():
             node = step.node
+            if node.measure != "sum" and node.amount > MAX_COUNT:
+                raise RuleLimit(
+                    "TW902",
+                    f"AT LEAST {node.amount:,} counts more than {MAX_COUNT:,} events",
+                    step.span,
+                    "every one of them would be kept, for each key",
+                    "count fewer, or have the source count them: one event with a number in it, and SUM",
+                )
             level = Level(node.amount, node.measure, node.field, node.window_ms)
             choice = Choice(node.source, (step.name,) if step.name else ())
             yield Chain((ChainStep((choice,), tuple(guards), (), level),), (), (0,))
         case m.AllOfNode() | m.AnyOfNode():
-            branches = tuple(tuple(_pattern(branch)) for branch in step.node.branches)
-            if any(len(branch) > MAX_ALTERNATIVES for branch in branches):
-                raise Unsupported(
-                    f"ONE OF with more than {MAX_ALTERNATIVES} combinations of branches", step.span
-                )
+            branches = tuple(tuple(_bounded(_pattern(branch), branch.span)) for branch in step.node.branches)
             needed = step.node.needed if isinstance(step.node, m.AnyOfNode) else len(branches)
             names = (step.name,) if step.name else ()
             gather = Gather(needed, branches)

@@ -21,12 +21,14 @@ NEVER = -(1 << 62)
 
 
 class Due(NamedTuple):
-    """A deadline that has passed: when, in which order it was set, whose, on which clock."""
+    """A deadline that has passed: when, in which order it was set, whose, on which clock. Without a
+    device it is the rule's own.
+    """
 
     deadline: int
     sequence: int
     rule: int
-    device: str
+    device: str | None
     clock: int
 
 
@@ -70,7 +72,11 @@ class Clocks:
         own = NEVER if seen is None else seen - self._graces[kind] - 1
         return max(own, self._wall.get(kind, NEVER))
 
-    def wait(self, kinds: Kinds, deadline: int, rule: int, device: str, clock: int) -> None:
+    def shows(self, kinds: Kinds, time: int) -> bool:
+        """Whether events of each of these types show a time: they are heard of up to then."""
+        return all(self._seen.get(kind, NEVER) >= time for kind in kinds)
+
+    def wait(self, kinds: Kinds, deadline: int, rule: int, device: str | None, clock: int) -> None:
         """Have a deadline come back from :meth:`seen` or :meth:`advance` when it has passed."""
         self._sequence += 1
         heapq.heappush(self._heaps[kinds], Due(deadline, self._sequence, rule, device, clock))

@@ -30,7 +30,9 @@ class Places:
             not taken on this chain (its fields are missing).
         keys: for each BY key, the Python expression of its value.
         readings: for the event under test, the name of its ``{baseline: Reading}`` or, in a kind's
-            handler, None: there the observation of baseline b is the local ``b_<name>``.
+            handler, None.
+        observed: in a kind's handler, for each baseline what its functions are called with
+            (``engine.baselines.observing``).
         latest: for SEVERITY and its kin, the expression giving the events in order, latest last.
     """
 
@@ -43,6 +45,7 @@ class Places:
         latest: str | None = None,
         elapsed: str | None = None,
         loose: frozenset[str] = frozenset(),
+        observed: Mapping[str, str] | None = None,
     ) -> None:
         self.event = event
         self.steps = dict(steps or {})
@@ -50,6 +53,7 @@ class Places:
         self.readings = readings
         self.latest = latest
         self.elapsed = elapsed
+        self.observed = dict(observed or {})
         self.loose = loose
         """Steps whose event may be of several types: fields are read with a default."""
 
@@ -171,7 +175,7 @@ class Emitter:
         else:
             # In a kind's handler the estimator is asked only when the cheaper tests have held.
             ask = self.constant((node.baseline, node.function), lambda: (node.baseline, node.function), "ask")
-            source = f"{ask}(b_{node.baseline})"
+            source = f"{ask}({places.observed[node.baseline]})"
             if node.function == "ready":
                 return source, []
             return self._guarded(source)
@@ -289,7 +293,17 @@ class Emitter:
 
 
 _WHOLE = frozenset({e.INT, e.DURATION, e.TIMESTAMP})
-_READING_ATTRIBUTES = {"deviation": "score", "expected": "expected", "drift": "drift"}
+_READING_ATTRIBUTES = {
+    "deviation": "score",
+    "expected": "expected",
+    "drift": "drift",
+    "unseen": "unseen",
+    "prevalence": "score",
+    "regularity": "score",
+    "period": "period",
+    "fanout": "fanout",
+    "unusual": "score",
+}
 
 
 def _not(negated: bool) -> str:

@@ -18,10 +18,14 @@ import msgspec
 from dsl import expressions as e
 from dsl.expressions import Type
 from dsl.model import EventType
+from engine.sources import fluent_bit
+from engine.sources.records import Refused
 
 MAX_TIME_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, the last that RFC 3339 can say."""
 MAX_DEVICE_CHARACTERS = 256
+MAX_REFERENCE_CHARACTERS = 1_024
+"""``raw_ref`` is a pointer to the raw record, never its body."""
 POSITION_SHIFT = 20
 """A position is ``stream sequence << 20 | index in the message``: a million events a message."""
 
@@ -39,6 +43,8 @@ class Event(msgspec.Struct, tag_field="kind", kw_only=True, gc=False):
     id: str | None = None
     source: str | None = None
     quality: Literal["exact", "interval", "first_last"] | None = None
+    seen: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)] | str | None = None
+    attribution: Literal["app", "device", "ip"] | None = None
 
 
 class Idle(msgspec.Struct, tag_field="kind", kw_only=True, gc=False):
@@ -93,15 +99,17 @@ def attribute(name: str) -> str:
 _ENVELOPE = frozenset({"device", "time", "start", "id", "source", "quality", "seen", "attribution", "kind"})
 
 
+_Reference = Annotated[str, msgspec.Meta(max_length=MAX_REFERENCE_CHARACTERS)]
+
+
 def _struct(event: EventType, read: frozenset[str]) -> type[Event]:
     fields: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     wires: dict[str, str] = {}
+    if not any(field.wire == "raw_ref" for field in event.fields.values()):
+        # Of the envelope, but no name of the language: an EVENT may use it for a field of its own.
+        fields.append(("raw_ref", _Reference | None, None))
     for name in sorted(read):
-        if name == "seen":
-            fields.append(("seen", int | str | None, None))
-        elif name == "attribution":
-            fields.append(("attribution", Literal["app", "device", "ip"] | None, None))
-        elif name in event.fields:
+        if name in event.fields:
             field = event.fields[name]
             annotation = _annotation(field.type)
             wires[attribute(name)] = field.wire
@@ -208,7 +216,7 @@ class EventDecoder:
     def decode_payload(
         self, payload: bytes, content_type: str | None = None
     ) -> list[Event | BadEvent | None]:
-        """All events of a message: one JSON object, a JSON array, or NDJSON.
+        """All events of a message: one JSON object, a JSON array (also Fluent Bit's), or NDJSON.
 
         ``content_type`` decides where it is given (``application/json``, ``application/x-ndjson``),
         else the first byte. The list has one entry an event, in order, so that an index names it.
@@ -229,12 +237,32 @@ class EventDecoder:
                 return [self._decode_or_bad(line) for line in lines]
             return [self._bad(error, payload)]
 
+    def raw_event(self, payload: bytes, content_type: str | None, index: int) -> bytes:
+        """The bytes of one event of a message, by its index in what :meth:`decode_payload` gives."""
+        parts: list[bytes] = [payload]
+        if payload.lstrip()[:1] == b"[":
+            parts = [bytes(raw) for raw in self._raws.decode(payload)]
+        elif content_type is None or not content_type.startswith("application/json"):
+            parts = [line for line in payload.split(b"\n") if line and not line.isspace()]
+        return parts[index] if index < len(parts) else payload
+
     def _one_by_one(self, payload: bytes) -> list[Event | BadEvent | None]:
         try:
             raws: Iterable[msgspec.Raw] = self._raws.decode(payload)
         except (msgspec.MsgspecError, RecursionError, ValueError, MemoryError) as error:
             return [self._bad(error, payload)]
-        return [self._decode_or_bad(bytes(raw)) for raw in raws]
+        return [self._element(bytes(raw)) for raw in raws]
+
+    def _element(self, raw: bytes) -> Event | BadEvent | None:
+        """An element of an array: an event, or Fluent Bit's pair of a time and an event."""
+        if not raw.startswith(b"["):
+            return self._decode_or_bad(raw)
+        try:
+            record, time = fluent_bit.unwrap(raw)
+        except Refused as refused:
+            reason = refused.reason if refused.reason in ("wrong_type", "bad_time") else "malformed_json"
+            return BadEvent(reason, refused.detail, raw)
+        return self._decode_or_bad(record if time is None else fluent_bit.with_time(record, time))
 
     def _decode_or_bad(self, raw: bytes) -> Event | BadEvent | None:
         try:

@@ -49,6 +49,10 @@ class Kept:
     def position(self) -> int:
         return self.order[1]
 
+    def may_belong_to(self, key: tuple[object, ...]) -> bool:
+        """Whether a run of a key sees it: a key field that its type lacks matches every value."""
+        return all(mine is None or mine == other for mine, other in zip(self.key, key, strict=True))
+
     @property
     def event_id(self) -> str:
         """The sender's id, else stream sequence and index."""

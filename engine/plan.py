@@ -13,9 +13,9 @@ import msgspec
 
 from dsl import expressions as e
 from dsl import model as m
+from dsl.bind_patterns import all_sources
 from dsl.diagnostics import Diagnostic
 from dsl.expressions import Condition
-from dsl.nodes import Span
 from dsl.units import format_duration
 from engine.alert_events import alert_type, kind_of, readers_last
 from engine.automaton import MAX_CHOICES, CrossTest, RuleTable, StepTable, VetoTable
@@ -24,7 +24,7 @@ from engine.chains import (
     Chain,
     ChainStep,
     Gather,
-    Unsupported,
+    RuleLimit,
     chains_of,
     inner_names,
 )
@@ -37,10 +37,7 @@ from engine.search import MAX_INDEXED
 from engine.search_table import SearchTable
 
 MAX_SOURCES = 60
-"""Sources a rule may have: their bits share one small integer."""
-MAX_LEVEL = 10_000
-"""The largest n of AT LEAST: the events of a window are kept."""
-SUPPORTED_ESTIMATORS = frozenset({"robust"})
+"""Sources a rule may have: their bits share one small integer, of 64 bits where it is stored."""
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -60,6 +57,7 @@ class RulePlan(msgspec.Struct, frozen=True):
         step_sources: for each chain and step, the event or signal it looks for, for sentences.
         places: for each chain, step name to the Python expression of its element.
         watched: the kinds the rule reads, for the alert's gaps.
+        late_ms, grace_ms: the largest LATE and GRACE of those kinds.
         baselines: baselines the rule reads anywhere.
         automaton: which one runs it: ``latest``, ``runs`` or ``search``.
         state_bound: the most that one key keeps, in words.
@@ -78,6 +76,7 @@ class RulePlan(msgspec.Struct, frozen=True):
     watched: tuple[str, ...]
     baselines: tuple[str, ...]
     late_ms: int
+    grace_ms: int
     automaton: str
     state_bound: str
 
@@ -104,15 +103,8 @@ class Plan(msgspec.Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
 
 
-class _Refused(Exception):
-    def __init__(self, what: str, span: Span) -> None:
-        super().__init__(what)
-        self.what = what
-        self.span = span
-
-
 def make_plan(ruleset: m.RuleSet) -> Plan:
-    """The plan of all rules this engine can run; the others are in ``diagnostics`` as TW901."""
+    """The plan of all rules this engine can run; the others are in ``diagnostics`` (TW9xx)."""
     lists = {name: ListTest(found.items) for name, found in ruleset.lists.items()}
     planned: list[RulePlan] = []
     roles: dict[str, list[Role]] = {}
@@ -124,18 +116,9 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
     for rule in readers_last(ruleset):
         try:
             plan, rule_roles = _plan_rule(len(planned), rule, ruleset, lists, events, watched)
-        except (Unsupported, _Refused) as refused:
-            span = refused.span if isinstance(refused.span, Span) else rule.name_span
-            found.append(
-                Diagnostic(
-                    "TW901",
-                    f"{refused.what} is not supported yet",
-                    rule.file,
-                    span,
-                    f"`{rule.name.replace('_', ' ')}` will not run",
-                    "the rule is checked and left out; the others run",
-                )
-            )
+        except RuleLimit as limit:
+            label = f"{limit.label}; `{rule.name.replace('_', ' ')}` does not run"
+            found.append(Diagnostic(limit.code, limit.message, rule.file, limit.span, label, limit.hint))
             continue
         planned.append(plan)
         events[kind_of(rule.name)] = alert_type(rule, events, plan.late_ms)
@@ -174,11 +157,18 @@ def _plan_rule(
     events: dict[str, m.EventType],
     watched: dict[str, tuple[str, ...]],
 ) -> tuple[RulePlan, dict[str, list[Role]]]:
+    count = len(all_sources(rule.pattern)) + len(rule.unless)
+    if count > MAX_SOURCES:
+        raise RuleLimit(
+            "TW904",
+            f"the rule looks for {count:,} things; at most {MAX_SOURCES}",
+            rule.name_span,
+            "steps, branches, guards and UNLESS together",
+            "make a SIGNAL of those that are alternatives: it counts as one",
+        )
     chains = chains_of(rule.pattern)
     sources = sources_in(chains, rule)
-    if len(sources) > MAX_SOURCES:
-        raise _Refused(f"a rule with {len(sources)} sources", rule.name_span)
-    _refuse(rule, sources, ruleset, events)
+    _refuse(sources, events)
     bits = {id(source): 1 << i for i, source in enumerate(sources)}
     key_fields = tuple(key for key in rule.by if key != "device")
     makers = CrossTests(Emitter(lists))
@@ -191,8 +181,6 @@ def _plan_rule(
 
         planner = SearchPlanner(bits, makers.emitter, makers.make, _loose, clocks)
         table = planner.table(rule, chains)
-        if table.largest > MAX_LEVEL:
-            raise _Refused(f"AT LEAST {table.largest:,}: more than {MAX_LEVEL:,}", rule.name_span)
     else:
         table = _step_table(rule, chains, bits, key_fields, makers, events)
         automaton = "latest" if table.latest_only else "runs"
@@ -215,6 +203,7 @@ def _plan_rule(
         watched=kinds,
         baselines=_baselines(rule, sources),
         late_ms=max((events[kind].late_ms for kind in kinds), default=0),
+        grace_ms=max((events[kind].grace_ms for kind in kinds), default=0),
         automaton=automaton,
         state_bound=_state_bound(table, sources),
     )
@@ -291,27 +280,17 @@ def _step_table(
     )
 
 
-def _refuse(
-    rule: m.Rule, sources: list[m.Source], ruleset: m.RuleSet, events: dict[str, m.EventType]
-) -> None:
+def _refuse(sources: list[m.Source], events: dict[str, m.EventType]) -> None:
     for source in sources:
         if source.alert_rule is not None and kind_of(source.alert_rule) not in events:
-            raise _Refused(f"reading the alerts of `{source.alert_rule}`, which does not run,", source.span)
-    parts: list[Any] = [member.condition for source in sources for member in source.members]
-    parts += [rule.severity, *(value for _, value in rule.alert_fields)]
-    parts += [rule.risk] if rule.risk is not None else []
-    parts += [
-        p
-        for t in (rule.alert_title, *(t for _, t in rule.alert_texts))
-        for p in t.parts
-        if not isinstance(p, str)
-    ]
-    for part in parts:
-        for node in e.walk(part):
-            if isinstance(node, e.BaselineValue):
-                baseline = ruleset.baselines[node.baseline]
-                if baseline.using not in SUPPORTED_ESTIMATORS:
-                    raise _Refused(f"a {baseline.using} baseline", rule.name_span)
+            name = source.alert_rule.replace("_", " ")
+            raise RuleLimit(
+                "TW905",
+                f"it reads the alerts of `{name}`, which does not run",
+                source.span,
+                "left out",
+                "mend that rule first; this one will run with it",
+            )
 
 
 def _loose(chain: Chain) -> frozenset[str]:

@@ -1,108 +1,41 @@
-"""One rule at work: for each device its automaton, the events it keeps, and what it has published.
+"""One rule at work on every device: events step automata, late events run again, deadlines pass.
 
 In order, an event steps the automaton and completed matches become alerts. Out of order, the
-kept events run again from the first and the difference to what was published becomes create,
-update or close (DESIGN.md section 3): one mechanism, which the in-order path does not pay for.
+kept events around it run again and the difference to what was published becomes create, update or
+close (DESIGN.md section 3): one mechanism, which the in-order path does not pay for.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterator
-from hashlib import blake2b
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 from itertools import groupby
 
 from engine.alert_builder import AlertBuilder
 from engine.alerts import Alert
 from engine.automaton import Automaton, Match
 from engine.baselines import Reading
-from engine.clocks import Clocks
-from engine.elements import AFTER_ALL, flat
+from engine.caps import CHOICES, HELD, KEPT, TOO_OLD, Caps
+from engine.clocks import Clocks, Due
+from engine.device_state import ALWAYS_KNOWN, DeviceState, Stale, new_automaton, order_of
 from engine.events import Event
-from engine.kept import Kept, Order
+from engine.expiry import Expiry
+from engine.kept import Kept
 from engine.plan import RulePlan
+from engine.publishing import Publishing
+from engine.rerun_debt import PAID_BY_EVENT, RerunDebt
 from engine.runtime_functions import ListTest
 from engine.search import Search
 from engine.search_table import SearchTable
+from engine.sightings import Sightings
+from engine.storms import Storms
 
 MAX_KEPT = 1_024
 """Events kept for a rule and device; beyond it the oldest go and older results no longer change."""
+MAX_HELD = 1_024
+"""Matches of a rule and device that wait for a clock; beyond it the oldest go. A type that is never
+heard of lets them wait for the wall clock, or in a replay for the end."""
 _TRIM_EVERY = 64
-_ALWAYS_KNOWN = -(1 << 62)
-
-
-class Published:
-    """A match that was published, or suppressed (``alert`` None), while it can still change."""
-
-    __slots__ = ("alert", "group", "id", "match", "open", "suppressed_by")
-
-    def __init__(
-        self, match: Match, alert: Alert | None, id_: str, group: tuple[object, ...], by: Published | None
-    ) -> None:
-        self.match = match
-        self.alert = alert
-        self.id = id_
-        self.group = group
-        self.open = True
-        self.suppressed_by = by
-
-
-class _DeviceState:
-    __slots__ = (
-        "advanced",
-        "armed",
-        "automaton",
-        "counts",
-        "device",
-        "held",
-        "history",
-        "known_from",
-        "published",
-    )
-
-    def __init__(self, plan: RulePlan, device: str) -> None:
-        self.device = device
-        self.automaton = _automaton(plan)
-        self.held: list[Match] = []
-        """Matches that rest on deadlines the clocks have not passed."""
-        self.armed: dict[int, int] = {}
-        """For each clock of the rule the deadline that waits in the heap."""
-        self.advanced = _ALWAYS_KNOWN
-        """Deadlines up to here are judged: an event at or before it is out of order."""
-        self.history: list[Kept] = []
-        self.published: list[Published] = []
-        self.known_from = _ALWAYS_KNOWN
-        """Before this time events are no longer kept: results that need them do not change."""
-        self.counts: dict[tuple[object, ...], int] = {}
-        """Suppressed matches by SUPPRESS group since the last published alert."""
-
-    def matches(self) -> Iterator[Match]:
-        """Those that stand, published or held."""
-        yield from (published.match for published in self.published if published.open)
-        yield from self.held
-
-
-def _automaton(plan: RulePlan) -> Automaton | Search:
-    return Search(plan.table) if isinstance(plan.table, SearchTable) else Automaton(plan.table)
-
-
-def _duplicate(history: list[Kept], kept: Kept) -> bool:
-    """Whether the same event is kept already: delivery is at least once. Equal ids have equal times."""
-    at = bisect_right(history, kept.time, key=_time)
-    while at and history[at - 1].time == kept.time:
-        at -= 1
-        other = history[at].event
-        if other.id == kept.event.id and other.kind == kept.event.kind:
-            return True
-    return False
-
-
-def _time(kept: Kept) -> int:
-    return kept.time
-
-
-def _order(kept: Kept) -> Order:
-    return kept.order
 
 
 class RuleRuntime:
@@ -114,30 +47,35 @@ class RuleRuntime:
         lists: dict[str, ListTest],
         clocks: Clocks,
         spoken: list[tuple[Alert, int]] | None = None,
+        sightings: Sightings | None = None,
+        debt: RerunDebt | None = None,
     ) -> None:
         self.plan = plan
         self._clocks = clocks
-        self._spoken = spoken
-        """Where other rules read this one's alerts: each with the position of its completing event."""
+        self._debt = RerunDebt() if debt is None else debt
         self._most_kept = MAX_KEPT
         if isinstance(plan.table, SearchTable):
             self._most_kept = max(MAX_KEPT, 2 * plan.table.largest)
         self.replacing: str | None = None
         """Id of the alert that the next event replaces (item 15)."""
-        self.builder = AlertBuilder(plan, lists)
+        self.builder = AlertBuilder(plan, lists, sightings)
+        self.caps = Caps(plan.rule.name)
+        self.said = Publishing(plan, self.builder, self.caps, spoken)
+        self.storms = Storms(plan)
         self._table = plan.table
-        self._keep_ms = plan.table.horizon_ms + plan.late_ms
+        self.expiry = Expiry(plan.table.horizon_ms + plan.late_ms + plan.grace_ms)
         self._veto_mask = 0
         for veto in plan.table.vetoes:
             self._veto_mask |= veto.bit
-        self._devices: dict[str, _DeviceState] = {}
+        self.devices: dict[str, DeviceState] = {}
+        self._forgotten = ALWAYS_KNOWN
+        """States that ended before this time are forgotten: what is older can no longer be judged."""
+        self.waiting = [0] * len(plan.clock_kinds)
+        """For each clock of the rule the devices that wait for a deadline."""
         self.fits = 0
         self.starts = 0
-        self.matches = 0
         self.unkeyed = 0
-        self.dropped = 0
         self.reruns = 0
-        self.suppressed = 0
         self.duplicates = 0
 
     def no_key(self) -> None:
@@ -157,27 +95,43 @@ class RuleRuntime:
         self.fits += 1
         if mask & self._table.start_mask:
             self.starts += 1
-        device = "" if self.plan.fleet else event.device
-        state = self._devices.get(device)
-        if state is None:
-            state = self._devices[device] = _DeviceState(self.plan, device)
         kept = Kept(event, position, mask, key, readings)
+        device = "" if self.plan.fleet else event.device
+        state = self.devices.get(device)
+        if state is None:
+            state = self.devices[device] = DeviceState(self.plan, device, self._forgotten)
+            self.expiry.add(state, kept.time)
         history = state.history
+        state.longest = max(state.longest, kept.time - kept.begin)
+        if self._debt.owed:
+            self._debt.pay(PAID_BY_EVENT, out)
         if self.replacing is not None:
             self.replacing = None
-            _remove(history, kept.event)
-            insort(history, kept, key=_order)
-            self._rerun(state, kept, out)
+            self.catch_up(device, out)
+            before = state.remove(event)
+            insort(history, kept, key=order_of)
+            self._rerun(state, kept, out, before)
             return
-        if event.id is not None and _duplicate(history, kept):
+        if event.id is not None and state.has_duplicate(kept):
             self.duplicates += 1
             return
+        if kept.time < state.known_from:
+            self.caps.met(TOO_OLD, device)
+            self.said.incomplete(state, kept, self._table.horizon_ms, out)
+            return
+        if state.stale is not None:
+            insort(history, kept, key=order_of)
+            self._cut(state)
+            state.stale.add(kept)
+            return
         if kept.time <= state.advanced or (history and kept.order < history[-1].order):
-            if kept.time < state.known_from:
-                self.dropped += 1
-                return
-            insort(history, kept, key=_order)
-            self._rerun(state, kept, out)
+            insort(history, kept, key=order_of)
+            self._cut(state)
+            if self._debt.exceeded:
+                state.stale = Stale(kept)
+                self._debt.wait(self, device)
+            elif kept.time >= state.known_from:
+                self._rerun(state, kept, out)
             return
         history.append(kept)
         if mask & self._veto_mask and any(match.last.time == kept.time for match in state.matches()):
@@ -188,261 +142,298 @@ class RuleRuntime:
         for match in state.automaton.feed(kept):
             self._publish_or_hold(state, match, out)
         if state.automaton.dropped:
-            self.dropped += state.automaton.dropped
+            self.caps.met(CHOICES, device, state.automaton.dropped)
             state.automaton.dropped = 0
         if self.plan.clock_kinds:
-            self._arm(state, state.held[held:])
+            self._arm(state, state.held[held:], out)
         if len(history) % _TRIM_EVERY == 0:
             self._trim(state, kept.time)
 
     def retract(self, event: Event, out: list[Alert]) -> None:
         """An event that was taken is no more: an alert that was closed, or no longer fits (item 15)."""
         self.replacing = None
-        state = self._devices.get("" if self.plan.fleet else event.device)
-        removed = None if state is None else _remove(state.history, event)
+        device = "" if self.plan.fleet else event.device
+        self.catch_up(device, out)
+        state = self.devices.get(device)
+        removed = None if state is None else state.remove(event)
         if state is not None and removed is not None:
             self._rerun(state, removed, out)
+
+    def catch_up(self, device: str, out: list[Alert]) -> None:
+        """Run again what late events have made stale (engine/rerun_debt.py)."""
+        state = self.devices.get(device)
+        if state is not None and state.stale is not None:
+            stale, state.stale = state.stale, None
+            self._debt.served(self, device)
+            self._rerun_range(state, stale.first, stale.last, stale.cause, out)
 
     # --- deadlines
 
     def release(self, device: str, deadline: int, clock: int, out: list[Alert]) -> None:
         """A deadline that this rule waits for has passed, as far as one of its clocks goes."""
-        state = self._devices.get(device)
-        if state is None:
-            return
+        state = self.devices.get(device)
+        if state is not None:
+            self.catch_up(device, out)
+            self.judge(state, deadline, clock)
+            self.settle(state, out)
+
+    def judge(self, state: DeviceState, deadline: int, clock: int) -> int:
+        """Have the automaton judge a deadline; how many matches it would say."""
         if state.armed.get(clock) == deadline:
             del state.armed[clock]
-        if isinstance(state.automaton, Search):
-            if deadline > state.advanced:
-                state.advanced = deadline
-                state.held.extend(state.automaton.advance(deadline))
-            ready = [match for match in state.held if self._ready(match)]
+            self.waiting[clock] -= 1
+        if not isinstance(state.automaton, Search):
+            return 0
+        if deadline > state.advanced:
+            state.advanced = deadline
+            for match in state.automaton.advance(deadline):
+                self._hold(state, match)
+        return sum(map(self._ready, state.held))
+
+    def settle(self, state: DeviceState, out: list[Alert]) -> None:
+        """Say the held matches whose deadlines have all passed, and wait for those of the others."""
+        ready = [match for match in state.held if self._ready(match)]
+        if ready:
             state.held = [match for match in state.held if not self._ready(match)]
             for match in sorted(ready, key=lambda m: m.last.order):
-                self._publish(state, match, out, late="")
-            self._arm(state, state.held)
+                self.said.publish(state, match, out)
+        self._arm(state, state.held, out)
 
-    def _ready(self, match: Match) -> bool:
+    def _passed(self, match: Match) -> bool:
         """Whether the clocks have passed every deadline that the match rests on."""
         kinds = self.plan.clock_kinds
         return all(deadline <= self._clocks.passed(kinds[clock]) for deadline, clock in match.waits)
 
-    def _publish_or_hold(self, state: _DeviceState, match: Match, out: list[Alert]) -> None:
-        if self._ready(match):
-            self._publish(state, match, out, late="")
-        else:
-            state.held.append(match)
+    def _ready(self, match: Match) -> bool:
+        return self._passed(match) and not self.storms.holds(match)
 
-    def _arm(self, state: _DeviceState, held: list[Match]) -> None:
+    def _publish_or_hold(self, state: DeviceState, match: Match, out: list[Alert]) -> None:
+        if self._ready(match):
+            self.said.publish(state, match, out)
+        else:
+            self._hold(state, match)
+
+    def _hold(self, state: DeviceState, match: Match) -> None:
+        state.held.append(match)
+        if self.storms.holds(match):
+            self.storms.devices[state.device] = None
+        if len(state.held) > MAX_HELD:
+            del state.held[0]
+            self.caps.met(HELD, state.device)
+
+    def _arm(self, state: DeviceState, held: list[Match], out: list[Alert]) -> None:
         """Have the first deadline of each clock wait, unless an earlier one does: of those that the
-        automaton has yet to judge, and of matches that are held.
+        automaton has yet to judge, and of matches that are held. What has passed already is judged now.
         """
         if not isinstance(state.automaton, Search):
             return
         kinds = self.plan.clock_kinds
         first = state.automaton.first_deadlines()
+        passed = [self._clocks.passed(of_clock) for of_clock in kinds]
+        overdue = [(deadline, clock) for clock, deadline in first.items() if deadline <= passed[clock]]
+        if overdue:
+            self.judge(state, *max(overdue))
+            self.settle(state, out)
+            return
         for match in held:
             for deadline, clock in match.waits:
-                if deadline > self._clocks.passed(kinds[clock]):
+                if deadline > passed[clock]:
                     first[clock] = min(deadline, first.get(clock, deadline))
         for clock, deadline in first.items():
             if deadline < state.armed.get(clock, deadline + 1):
+                self.waiting[clock] += clock not in state.armed
                 state.armed[clock] = deadline
                 self._clocks.wait(kinds[clock], deadline, self.plan.index, state.device, clock)
 
-    def _publish(self, state: _DeviceState, match: Match, out: list[Alert], late: str) -> None:
-        """A new match: an alert, or one more suppressed."""
-        self.matches += 1
-        severity = self.builder.severity(match)
-        id_ = self._identity(state, match)
-        group = self.builder.suppress_key(match)
-        before = self._suppressor(state, match, group)
-        if before is not None:
-            self.suppressed += 1
-            state.counts[group] = state.counts.get(group, 0) + 1
-            state.published.append(Published(match, None, id_, group, before))
+    # --- storms (engine/storms.py)
+
+    def watch_for_storm(self, clock: int, due: list[Due], out: list[Alert]) -> None:
+        """Many deadlines have passed at once: judge them; if it is a storm, that is said first."""
+        if self.storms.active(clock) is not None:
             return
-        if severity == "none" and self._spoken is None:
+        waiting = self.waiting[clock]
+        completing: list[str] = []
+        for entry in due:
+            state = None if entry.device is None else self.devices.get(entry.device)
+            if state is None:
+                continue
+            self.catch_up(state.device, out)
+            if self.judge(state, entry.deadline, clock):
+                completing.append(state.device)
+        if self.storms.is_storm(len(completing), waiting):
+            passed = self._clocks.passed(self.plan.clock_kinds[clock])
+            out.append(self.storms.begin(clock, due[0].deadline, passed, completing, waiting))
+            self.storms.devices.update(dict.fromkeys(completing))
+
+    def heard(self, kind: str, time: int) -> None:
+        """A type that was silent is heard again: from now on each device has its chance."""
+        for storm in self.storms.silent(kind):
+            storm.back = max(time, storm.since)
+            until = storm.back + self.storms.duration_ms(storm.clock)
+            self._clocks.wait(self.plan.clock_kinds[storm.clock], until, self.plan.index, None, storm.clock)
+
+    def end_storm(self, clock: int, now: int, out: list[Alert]) -> None:
+        """The time is over in which devices could be heard again, if the source has lived that long."""
+        storm = self.storms.active(clock)
+        if storm is None:
             return
-        alert = self.builder.build(match, id_, "create", state.counts.pop(group, 0), late=late)
-        state.published.append(Published(match, alert, id_, group, None))
-        self._say(alert, match, out)
+        if not self._clocks.shows(self.plan.clock_kinds[clock], now - self.storms.duration_ms(clock) // 2):
+            # It was the wall clock that came this far: the source has gone silent again.
+            storm.back = None
+            return
+        heard = silent = 0
+        states = [self.devices[device] for device in self.storms.devices if device in self.devices]
+        for state in states:
+            for match in [match for match in state.held if self.storms.holds(match)]:
+                if self._heard_since(state, match):
+                    state.held.remove(match)
+                    self.said.spend(state, match)
+                    heard += 1
+                else:
+                    silent += 1
+        out.append(self.storms.end(clock, now, heard, silent))
+        for state in states:
+            self.settle(state, out)
+        self.storms.devices = {s.device: None for s in states if any(map(self.storms.holds, s.held))}
 
-    def _say(self, alert: Alert, match: Match, out: list[Alert]) -> None:
-        """Publish, and tell the rules that read this one. SEVERITY none is only told."""
-        if alert.created_severity != "none":
-            out.append(alert)
-        if self._spoken is not None:
-            # What reads it may itself wait for a deadline at that time: that comes after.
-            self._spoken.append((alert, min(match.last.order[1], AFTER_ALL - 1)))
-
-    def _identity(self, state: _DeviceState, match: Match) -> str:
-        """The id of a new alert. An alert keeps the id it was born with when late evidence moves it to
-        another completing event; what completes where it was born must not be taken for it.
-        """
-        id_ = self.builder.identity(match)
-        while any(p.id == id_ and p.alert is not None for p in state.published):
-            born = "|".join([id_, *(kept.event_id for kept in match.events)])
-            id_ = blake2b(born.encode(), digest_size=12).hexdigest()
-        return id_
-
-    def _suppressor(self, state: _DeviceState, match: Match, group: tuple[object, ...]) -> Published | None:
-        """The published alert within whose SUPPRESS time this match falls."""
-        suppress = self.plan.rule.suppress
-        if suppress is None:
-            return None
-        for published in reversed(state.published):
-            if (
-                published.open
-                and published.alert is not None
-                and published.group == group
-                and abs(match.last.time - published.match.last.time) <= suppress.duration_ms
+    def _heard_since(self, state: DeviceState, match: Match) -> bool:
+        """Whether the device has sent, after the silence, what the rule waited for."""
+        table = self._table
+        assert isinstance(table, SearchTable)
+        for kept in reversed(state.history):
+            if kept.time <= match.last.time:
+                return False
+            if kept.mask & table.absence_mask and all(
+                mine is None or mine == theirs for mine, theirs in zip(kept.key, match.key, strict=True)
             ):
-                return published
-        return None
+                return True
+        return False
 
     # --- out of order
 
-    def _rerun(self, state: _DeviceState, kept: Kept, out: list[Alert]) -> None:
+    def _rerun(self, state: DeviceState, kept: Kept, out: list[Alert], gone: Kept | None = None) -> None:
+        """Run the kept events again because of one that came late, went, or replaced ``gone``."""
+        first, last = kept.begin, kept.time
+        if gone is not None:
+            first, last = min(first, gone.begin), max(last, gone.time)
+        self._rerun_range(state, first, last, kept, out)
+
+    def _rerun_range(self, state: DeviceState, first: int, last: int, cause: Kept, out: list[Alert]) -> None:
+        """Run again because of what has changed from one time to another."""
         self.reruns += 1
-        automaton = _automaton(self.plan)
+        if self.plan.clock_kinds:
+            # A silence may have begun long ago: everything runs again.
+            self._rerun_all(state, cause, out)
+        else:
+            self._rerun_around(state, first, last, cause, out)
+
+    def _rerun_all(self, state: DeviceState, kept: Kept, out: list[Alert]) -> None:
+        automaton = new_automaton(self.plan)
         if isinstance(automaton, Search) and isinstance(state.automaton, Search):
             automaton.resume(state.automaton, state.known_from)
-        matches: list[Match] = []
-        for _, moment in groupby(state.history, key=lambda k: k.time):
-            events = list(moment)
-            for event in events:
-                automaton.remember(event)
-            for event in events:
-                matches.extend(automaton.step(event))
+        matches = _run(automaton, state.history)
+        self._debt.owed += len(state.history)
         if isinstance(automaton, Search):
             matches.extend(automaton.advance(state.advanced))
         state.automaton = automaton
-        state.held = [match for match in matches if not self._ready(match)]
-        self._reconcile(state, [match for match in matches if self._ready(match)], kept, out)
-        self._arm(state, state.held)
+        state.held = []
+        for match in matches:
+            if not self._ready(match):
+                self._hold(state, match)
+        old = [p for p in state.published if p.open and self._judgeable(state, p.match)]
+        new = [m for m in matches if self._ready(m) and self._judgeable(state, m)]
+        self.said.reconcile(state, old, new, kept, out)
+        self._arm(state, state.held, out)
 
-    def _judgeable(self, state: _DeviceState, match: Match) -> bool:
+    def _rerun_around(self, state: DeviceState, first: int, last: int, cause: Kept, out: list[Alert]) -> None:
+        """Run again only what can have changed.
+
+        With the rule's horizon h (its window and the longest look back), an event at t decides whether
+        steps hold from t to t + h, and so, as an edge is what follows something that did not hold,
+        matches that complete from t to t + 2h. They begin at t - h or later, and nothing before t - 2h
+        decides which runs are still open then or whether a level held before. So the answer is that of
+        running everything again, for the matches that complete in that time.
+        """
+        horizon = self._table.horizon_ms
+        # An interval is where its end is, and what it excludes lies where it begins.
+        first, last = first - state.longest, last + 2 * horizon + state.longest
+        history = state.history
+        since = bisect_left(history, first - 2 * horizon, key=_time)
+        until = bisect_right(history, last, key=_time)
+        automaton = new_automaton(self.plan)
+        matches = _run(automaton, history[since:until])
+        self._debt.owed += until - since
+        if until == len(history):
+            # What is to come may still belong to runs that the event has touched.
+            automaton.dropped = 0
+            state.automaton = automaton
+        old = [
+            p
+            for p in state.published
+            if p.open and first <= p.match.last.time <= last and self._judgeable(state, p.match)
+        ]
+        new = [m for m in matches if first <= m.last.time and self._judgeable(state, m)]
+        self.said.reconcile(state, old, new, cause, out)
+
+    def _judgeable(self, state: DeviceState, match: Match) -> bool:
         """Whether all that could decide a match is still kept."""
         begin = min(kept.begin for kept in match.events)
         return begin - (self._table.horizon_ms - self._table.window_ms) >= state.known_from
 
-    def _reconcile(self, state: _DeviceState, matches: list[Match], cause: Kept, out: list[Alert]) -> None:
-        """Pair old and new matches (LANGUAGE.md section 4 item 10) and say the difference."""
-        old = [p for p in state.published if p.open and self._judgeable(state, p.match)]
-        new = [m for m in matches if self._judgeable(state, m)]
-        pairs: list[tuple[Published, Match]] = []
-        # Under EACH several matches complete at one event: each is paired with itself before others.
-        for same in (_same_run, _same_completion, _shares_event):
-            for match in sorted(new, key=lambda m: m.last.order, reverse=True):
-                published = next((p for p in reversed(old) if same(p.match, match)), None)
-                if published is not None:
-                    old.remove(published)
-                    new.remove(match)
-                    pairs.append((published, match))
-        late = f"`{_kind_in_words(cause)}` {cause.event_id} came late"
-        for published, match in sorted(pairs, key=lambda pair: pair[1].last.order):
-            if published.match.events != match.events:
-                self._update(published, match, late, out)
-            published.match = match
-        for published in old:
-            self._close(state, published, cause, late, out)
-        for match in sorted(new, key=lambda m: m.last.order):
-            if not self._reopen(state, match, late, out):
-                self._publish(state, match, out, late=late)
-
-    def _update(self, published: Published, match: Match, late: str, out: list[Alert]) -> None:
-        if published.alert is None:
-            return
-        published.alert = self.builder.build(
-            match, published.id, "update", 0, published.alert, note="Better evidence came late.", late=late
-        )
-        self._say(published.alert, match, out)
-
-    def _close(
-        self, state: _DeviceState, published: Published, cause: Kept, late: str, out: list[Alert]
-    ) -> None:
-        published.open = False
-        if published.alert is None:
-            return
-        what = f"{_kind_in_words(cause)} {cause.event_id}"
-        published.alert = self.builder.build(
-            published.match,
-            published.id,
-            "close",
-            0,
-            published.alert,
-            note=f"Closed: {what} came late and explains it.",
-            late=late,
-        )
-        self._say(published.alert, published.match, out)
-        for held in sorted(
-            (p for p in state.published if p.suppressed_by is published and p.open),
-            key=lambda p: p.match.last.order,
-        ):
-            # What it had suppressed is judged again: the first is published, the rest fall under it.
-            state.published.remove(held)
-            state.counts[held.group] = max(0, state.counts.get(held.group, 0) - 1)
-            self._publish(state, held.match, out, late=late)
-
-    def _reopen(self, state: _DeviceState, match: Match, late: str, out: list[Alert]) -> bool:
-        id_ = self.builder.identity(match)
-        for published in state.published:
-            if not published.open and published.alert is not None and published.id == id_:
-                published.open = True
-                published.match = match
-                published.alert = self.builder.build(
-                    match, id_, "update", 0, published.alert, note="Reopened by late evidence.", late=late
-                )
-                self._say(published.alert, match, out)
-                return True
-        return False
-
     # --- bounds
 
-    def _trim(self, state: _DeviceState, now: int) -> None:
+    def _cut(self, state: DeviceState) -> None:
+        """Late events, too, are kept no longer than the cap allows."""
+        if len(state.history) >= self._most_kept + _TRIM_EVERY:
+            self._trim(state, state.history[-1].time)
+
+    def _trim(self, state: DeviceState, now: int) -> None:
         history = state.history
-        limit = now - self._keep_ms
-        cut = 0
-        while cut < len(history) and history[cut].time < limit:
-            cut += 1
+        keep_ms = self.expiry.keep_ms
+        limit = now - keep_ms
+        cut = bisect_left(history, limit, key=_time)
         over = len(history) - self._most_kept
         if over > cut:
-            self.dropped += over - cut
+            self.caps.met(KEPT, state.device, over - cut)
             cut = over
             limit = history[cut].time
+            state.automaton.drop_before(limit)
         if cut:
             del history[:cut]
             state.known_from = max(state.known_from, limit)
-        state.published = [
-            p for p in state.published if p.match.last.time >= state.known_from - self._keep_ms
-        ]
+        state.published = [p for p in state.published if p.match.last.time >= state.known_from - keep_ms]
         state.automaton.forget(now)
 
+    def sweep(self, now: int) -> None:
+        """Forget devices of which nothing has come for so long that nothing they did can still matter.
 
-def _same_run(old: Match, new: Match) -> bool:
-    return _same_completion(old, new) and old.first is new.first
-
-
-def _same_completion(old: Match, new: Match) -> bool:
-    return old.key == new.key and old.last.order == new.last.order
-
-
-def _shares_event(old: Match, new: Match) -> bool:
-    mine = flat(old.events)
-    return old.key == new.key and any(kept is other for kept in mine for other in flat(new.events))
-
-
-def _remove(history: list[Kept], event: Event) -> Kept | None:
-    """Take the event with the same id out of what is kept."""
-    for at, kept in enumerate(history):
-        if kept.event.id == event.id and kept.event.kind == event.kind:
-            return history.pop(at)
-    return None
+        Args:
+            now: a time that the clocks of the rule's types show.
+        """
+        expiry = self.expiry
+        for state in expiry.due(now):
+            last = state.history[-1].time if state.history else ALWAYS_KNOWN
+            if state.waits or last + expiry.keep_ms >= now:
+                expiry.add(state, max(last, now - expiry.keep_ms))
+                if state.history and state.stale is None:
+                    # By its own time: what comes next from it may be as old as that.
+                    self._trim(state, last)
+            else:
+                del self.devices[state.device]
+                self._forgotten = max(self._forgotten, now - expiry.keep_ms)
 
 
-def _kind_in_words(kept: Kept) -> str:
-    kind = kept.event.kind
-    if kind.startswith("alert:"):
-        return "alert of " + kind.removeprefix("alert:").replace("_", " ")
-    return kind.replace(".", " ")
+def _run(automaton: Automaton | Search, history: Iterable[Kept]) -> list[Match]:
+    """The matches of events in order; those of one moment are all remembered before one is judged."""
+    matches: list[Match] = []
+    for _, moment in groupby(history, key=_time):
+        events = list(moment)
+        for event in events:
+            automaton.remember(event)
+        for event in events:
+            matches.extend(automaton.step(event))
+    return matches
+
+
+def _time(kept: Kept) -> int:
+    return kept.time

@@ -147,9 +147,10 @@ class ListTest:
     object serves all rules that read the list, so that a reload changes them together.
     """
 
-    __slots__ = ("_exact", "_likes", "_networks")
+    __slots__ = ("_exact", "_likes", "_networks", "entries")
 
     def __init__(self, items: tuple[str, ...]) -> None:
+        self.entries: frozenset[str] = frozenset()
         self._exact: frozenset[str] = frozenset()
         self._likes: list[Callable[[str], bool]] = []
         self._networks: list[Network] = []
@@ -167,6 +168,7 @@ class ListTest:
             else:
                 exact.append(item)
         self._exact, self._likes, self._networks = frozenset(exact), likes, networks
+        self.entries = self._exact if len(exact) == len(items) else frozenset(items)
 
     def has(self, value: str) -> bool:
         return (

@@ -282,6 +282,24 @@ class Search:
                 del self._keys[key]
         _trim(self._lists, oldest)
 
+    def drop_before(self, time: int) -> None:
+        """Drop what rests on events before a time: at the cap of kept events. A match that this could
+        have changed says ``capped``.
+        """
+        for key in list(self._keys):
+            state = self._keys[key]
+            _trim(state.lists, time)
+            state.starts = [start for start in state.starts if start.time >= time]
+            state.dropped_until = max(state.dropped_until, time + self._table.horizon_ms)
+            if not state.reported and not any(state.lists.values()):
+                del self._keys[key]
+        _trim(self._lists, time)
+        waiting = [entry for entry in self._pending if entry[4].time >= time]
+        if len(waiting) < len(self._pending):
+            self.dropped += len(self._pending) - len(waiting)
+            heapq.heapify(waiting)
+            self._pending = waiting
+
 
 def _trim(lists: Lists, oldest: int) -> None:
     for events in lists.values():

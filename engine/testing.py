@@ -7,22 +7,19 @@ test gives the same answer on any day.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isclose
 from typing import Any
 
 import msgspec
 
-from dsl.bind_patterns import first_sources
-from dsl.model import Rule, RuleSet, RuleTest, TestClock, TestEvent
+from dsl.model import RuleSet, RuleTest, TestClock, TestEvent
 from dsl.ruleset import rebind
-from dsl.units import format_duration
-from engine.alert_events import read_rules
-from engine.alerts import Alert, rfc3339
-from engine.events import POSITION_SHIFT, BadEvent, epoch_ms
+from engine.alerts import Alert
+from engine.baselines.estimator import Fixed
+from engine.events import POSITION_SHIFT, BadEvent
+from engine.judging import ZERO_MS, Traced, beside, judge, relative
 from engine.matcher import Matcher
+from engine.why import Input, NearestMiss, nearest_miss, rules_with_read
 
-ZERO_MS = 1_767_225_600_000
-"""2026-01-01T00:00:00Z: time 0 of every test."""
 DEFAULT_DEVICE = "d1"
 
 PASSED = "passed"
@@ -34,7 +31,8 @@ class Result(msgspec.Struct, frozen=True):
     """The outcome of one TEST.
 
     ``outcome`` is passed, failed or vacuous: nothing was published, as expected, but no run had
-    begun either, so the test shows nothing. ``lines`` say why, for people.
+    begun either, so the test shows nothing. ``lines`` say why, for people. ``miss`` is how near the
+    rule came where an alert was expected, or where a run should have begun.
     """
 
     title: str
@@ -42,6 +40,7 @@ class Result(msgspec.Struct, frozen=True):
     file: str
     outcome: str
     lines: tuple[str, ...]
+    miss: NearestMiss | None = None
 
 
 def run_tests(ruleset: RuleSet, tests: Iterable[RuleTest] | None = None) -> list[Result]:
@@ -57,52 +56,72 @@ def run_test(ruleset: RuleSet, test: RuleTest) -> Result:
         return _result(
             test, FAILED, "with these PARAMs the rule does not load", *(d.message for d in bound.errors[:3])
         )
-    alone = msgspec.structs.replace(bound, rules=_with_read(bound, test.rule))
+    alone = msgspec.structs.replace(bound, rules=rules_with_read(bound, test.rule))
     matcher = Matcher(alone)
     if matcher.diagnostics:
         return _result(test, FAILED, matcher.diagnostics[0].message)
-    for name, items in test.lists.items():
-        matcher.plan.lists[name].replace(items)
-    for fixture in test.fixtures:
-        problem = _fix(matcher, fixture.baseline, fixture.key, fixture.state)
-        if problem is not None:
-            return _result(test, FAILED, problem)
+    problem = _prepare(matcher, test)
+    if problem is not None:
+        return _result(test, FAILED, problem)
     alerts: list[Alert] = []
-    trace: list[str] = []
-    for index, item in sorted(enumerate(test.inputs), key=lambda pair: (_arrival(pair[1]), pair[0])):
-        if isinstance(item, TestClock):
-            found = matcher.close(ZERO_MS + item.time_ms)
+    trace: list[Traced] = []
+    inputs = _inputs(test)
+    for item in inputs:
+        when = item.arrives_ms or ZERO_MS
+        if item.wire is None:
+            found = matcher.close(item.time_ms)
+            trace.append(Traced(item.time_ms - ZERO_MS, f"CLOCK{_said(found)}"))
             alerts.extend(found)
-            trace.append(f"{format_duration(item.time_ms):>8}  CLOCK{_said(found)}")
             continue
-        silent = matcher.advance(ZERO_MS + item.arrives_ms)
+        silent = matcher.advance(when)
         if silent:
             alerts.extend(silent)
-            trace.append(f"{format_duration(item.arrives_ms):>8}  the wall clock{_said(silent)}")
+            trace.append(Traced(when - ZERO_MS, f"the wall clock{_said(silent)}"))
+        try:
+            event = matcher.decoder.convert(item.wire)
+        except BadEvent as bad:
+            return _result(test, FAILED, f"the event at {relative(item.time_ms)} is bad: {bad}")
+        found = [] if event is None else matcher.feed(event, item.position)
+        alerts.extend(found)
+        trace.append(_traced(item, found))
+    starts = matcher.rule_counts()[test.rule].starts
+    alerts = [alert for alert in alerts if alert.rule.name == test.rule]
+
+    def nearest(without: frozenset[str]) -> NearestMiss | None:
+        """The miss among the events that completed no alert yet."""
+        left = [i for i in inputs if i.wire is None or i.wire["id"] not in without]
+        return nearest_miss(bound, test.rule, left, lambda m: (_prepare(m, test), None)[1], relative)
+
+    verdict = judge(test, alerts, bound.rules[test.rule], starts, nearest)
+    if verdict.problems:
+        shown = beside(trace, test.expectations)
+        lines = (*verdict.problems, "what went in, what came of it, and what was expected:", *shown)
+        return Result(test.title, test.rule, test.file, FAILED, lines, verdict.miss)
+    if verdict.vacuous:
+        return Result(test.title, test.rule, test.file, VACUOUS, verdict.vacuous, verdict.miss)
+    return _result(test, PASSED)
+
+
+def _inputs(test: RuleTest) -> list[Input]:
+    """What goes in, by order of arrival. Events without an id are called by their place in the TEST."""
+    found: list[Input] = []
+    for index, item in sorted(enumerate(test.inputs), key=lambda pair: (_arrival(pair[1]), pair[0])):
+        position = (index + 1) << POSITION_SHIFT
+        if isinstance(item, TestClock):
+            found.append(Input(None, position, ZERO_MS + item.time_ms))
+            continue
         wire = {"device": DEFAULT_DEVICE, **item.fields, "kind": item.kind, "time": ZERO_MS + item.time_ms}
         wire.setdefault("id", f"line {index + 1}")
-        try:
-            event = matcher.decoder.convert(wire)
-        except BadEvent as bad:
-            return _result(test, FAILED, f"the event at {format_duration(item.time_ms)} is bad: {bad}")
-        found = [] if event is None else matcher.feed(event, (index + 1) << POSITION_SHIFT)
-        alerts.extend(found)
-        trace.append(_trace_line(item, found))
-    counts = matcher.rule_counts()[test.rule]
-    alerts = [alert for alert in alerts if alert.rule.name == test.rule]
-    return _judge(test, alerts, trace, counts.starts, bound)
-
-
-def _with_read(ruleset: RuleSet, rule: str) -> dict[str, Rule]:
-    """The rule and all whose alerts it reads, directly or through others."""
-    found: dict[str, Rule] = {}
-    waiting = [rule]
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name in ruleset.rules:
-            found[name] = ruleset.rules[name]
-            waiting.extend(read_rules(found[name]))
+        found.append(Input(wire, position, ZERO_MS + item.time_ms, ZERO_MS + item.arrives_ms))
     return found
+
+
+def _prepare(matcher: Matcher, test: RuleTest) -> str | None:
+    """Set what the test gives; what is wrong with it, if something is. All that can be set is set."""
+    for name, items in test.lists.items():
+        matcher.plan.lists[name].replace(items)
+    problems = [_fix(matcher, fix.baseline, fix.key, fix.state) for fix in test.fixtures]
+    return next((problem for problem in problems if problem is not None), None)
 
 
 def _result(test: RuleTest, outcome: str, *lines: str) -> Result:
@@ -110,22 +129,26 @@ def _result(test: RuleTest, outcome: str, *lines: str) -> Result:
 
 
 def _fix(matcher: Matcher, name: str, key: tuple[Any, ...], state: dict[str, Any]) -> str | None:
-    baseline = matcher.baselines.get(name)
-    if baseline is None:
+    if name not in matcher.baselines.estimators:
         return f"the rule does not read the baseline `{name.replace('_', ' ')}` that GIVEN sets"
-    missing = {"center", "spread", "n"} - set(state)
-    if missing or set(state) - {"center", "spread", "n"}:
-        return f"a robust baseline is given as {{ center spread n }}, not {{ {' '.join(state)} }}"
-    baseline.fix(key, float(state["center"]), float(state["spread"]), int(state["n"]))
+    try:
+        matcher.baselines.fix(name, key, state, ZERO_MS)
+    except Fixed as wrong:
+        return str(wrong)
     return None
 
 
-def _trace_line(item: TestEvent, found: list[Alert]) -> str:
-    when = format_duration(item.time_ms)
-    if item.arrives_ms != item.time_ms:
-        when += f" (arrives {format_duration(item.arrives_ms)})"
-    fields = " ".join(f"{k}: {v!r}" for k, v in item.fields.items())
-    return f"{when:>8}  {item.kind.replace('.', ' ')} {{ {fields} }}{_said(found)}"
+def _traced(item: Input, found: list[Alert]) -> Traced:
+    wire = item.wire or {}
+    late = f" (arrives {relative(item.arrives_ms)})" if item.arrives_ms not in (None, item.time_ms) else ""
+    shown = {k: v for k, v in wire.items() if k not in ("kind", "time")}
+    if shown["device"] == DEFAULT_DEVICE:
+        del shown["device"]
+    if str(shown["id"]).startswith("line "):
+        del shown["id"]
+    fields = " ".join(f"{name}: {value!r}" for name, value in shown.items())
+    kind = str(wire["kind"]).replace(".", " ")
+    return Traced(item.time_ms - ZERO_MS, f"{kind} {{ {fields} }}{late}{_said(found)}")
 
 
 def _said(found: list[Alert]) -> str:
@@ -134,88 +157,3 @@ def _said(found: list[Alert]) -> str:
 
 def _arrival(item: TestEvent | TestClock) -> int:
     return item.time_ms if isinstance(item, TestClock) else item.arrives_ms
-
-
-def _judge(test: RuleTest, alerts: list[Alert], trace: list[str], starts: int, ruleset: RuleSet) -> Result:
-    """Expectations are met in the order written, and every alert must have been expected."""
-    problems: list[str] = []
-    waiting = [a for a in alerts if a.activity in ("create", "close")]
-    nothing_expected = False
-    for expectation in test.expectations:
-        if expectation.what == "none":
-            nothing_expected = True
-            continue
-        wanted = "create" if expectation.what == "alert" else "close"
-        index = next((i for i, a in enumerate(waiting) if a.activity == wanted), None)
-        said = f"EXPECT {expectation.what.upper()}"
-        if index is None:
-            problems.append(f"{said}: there was none" if not alerts else f"{said}: there was no further one")
-            continue
-        alert = waiting.pop(index)
-        problems.extend(
-            f"{said}: {p}" for p in _differences(alert, expectation.at_ms, expectation.fields, alerts)
-        )
-    leftover = [a for a in waiting if a.activity == "create"]
-    if nothing_expected and leftover:
-        problems.append(f"EXPECT NONE: {leftover[0].title!r} was published at {_relative(leftover[0])}")
-    elif leftover:
-        problems.append(f"{len(leftover)} more alert(s) than expected, the first at {_relative(leftover[0])}")
-    if problems:
-        hint = [] if starts else [f"no event fits the first step, {_first_step(ruleset, test.rule)}"]
-        return _result(test, FAILED, *problems, *hint, "what went in, and what came of it:", *trace)
-    if nothing_expected and starts == 0:
-        return _result(test, VACUOUS, f"no event fits the first step, {_first_step(ruleset, test.rule)}")
-    return _result(test, PASSED)
-
-
-def _first_step(ruleset: RuleSet, rule: str) -> str:
-    names = [f"`{source.text}`" for source in first_sources(ruleset.rules[rule].pattern)]
-    return " or ".join(names)
-
-
-def _relative(alert: Alert) -> str:
-    """The completing time of an alert on the test's time line."""
-    return "@" + format_duration(epoch_ms(alert.time) - ZERO_MS)
-
-
-def _differences(alert: Alert, at_ms: int | None, fields: dict[str, Any], alerts: list[Alert]) -> list[str]:
-    found: list[str] = []
-    if at_ms is not None and alert.time != rfc3339(ZERO_MS + at_ms):
-        found.append(f"at {_relative(alert)}, not @{format_duration(at_ms)}")
-    # What holds in the end counts: a later update of the same alert wins.
-    final = [a for a in alerts if a.id == alert.id and a.activity != "close"][-1]
-    for name, wanted in fields.items():
-        known, value = _lookup(final, name)
-        if not known:
-            found.append(f"an alert of this rule has no `{name}`")
-        elif not _equal(value, wanted):
-            found.append(f"`{name}` is {value!r}, not {wanted!r}")
-    return found
-
-
-def _lookup(alert: Alert, name: str) -> tuple[bool, Any]:
-    """A field of an alert by name: of the alert, its ``fields``, its key, or ``step.field``."""
-    if name in ("severity", "title", "risk", "status", "reason", "device", "revision"):
-        return True, getattr(alert, name)
-    if name == "confidence":
-        return True, alert.confidence.level
-    for table in (alert.fields, alert.key, alert.texts):
-        if name in table:
-            return True, table[name]
-    step, _, field = name.partition(".")
-    for evidence in alert.steps:
-        if evidence.name.replace(" ", "_") == step and field:
-            if field == "count" and evidence.count is not None:
-                return True, evidence.count
-            if field in ("event_id", "time", "kind", "source"):
-                return True, getattr(evidence, field)
-            return field in evidence.fields, evidence.fields.get(field)
-    return False, None
-
-
-def _equal(value: Any, wanted: Any) -> bool:
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    if isinstance(value, int | float) and isinstance(wanted, int | float):
-        return isclose(value, wanted, rel_tol=1e-3)
-    return bool(value == wanted)

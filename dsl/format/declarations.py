@@ -199,8 +199,8 @@ class Declarations(Patterns):
         return self.spaced(parts)
 
     def _statement_part(self, node: Node, as_written: bool) -> Doc:
-        if isinstance(node, Tree) and node.data == "name" and as_written:
-            return self.as_written(node)
+        if isinstance(node, Tree) and node.data == "path" and as_written:
+            return self.path(node)
         if isinstance(node, Tree) and node.data == "given_key":
             first = node.children[0]
             if isinstance(first, Token) and first.type == "LPAR":

@@ -1,13 +1,14 @@
-"""TW507: a rule without a test that fires, or without one that stays silent."""
+"""TW507 and TW511: a rule without a test that fires, or without one whose silence shows something."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from dsl import nodes as n
+from dsl.bind_patterns import first_sources
 from dsl.diagnostics import Diagnostic
 from dsl.lints.common import publishes, spaced, warning
-from dsl.model import RuleSet
+from dsl.model import RuleSet, RuleTest, TestEvent
 from dsl.parse import ParsedFile
 
 
@@ -41,3 +42,30 @@ def untested_rules(ruleset: RuleSet, files: Sequence[ParsedFile]) -> Iterator[Di
             f"{wanted} missing",
             "; ".join(hint[what] for what in missing),
         )
+
+
+def silence_without_cause(ruleset: RuleSet) -> Iterator[Diagnostic]:
+    """Rules whose every test of silence is vacuous for certain: nothing of the first step's kind goes in.
+
+    Whether an event fits the first step is known only when the tests run; they say it then.
+    """
+    silent: dict[str, list[RuleTest]] = {}
+    for test in ruleset.tests:
+        if any(expectation.what == "none" for expectation in test.expectations):
+            silent.setdefault(test.rule, []).append(test)
+    for name, tests in silent.items():
+        sources = first_sources(ruleset.rules[name].pattern)
+        if any(source.alert_rule is not None for source in sources):
+            continue  # what goes in is for the rule whose alerts it reads
+        kinds = {member.kind for source in sources for member in source.members}
+        given = {item.kind for test in tests for item in test.inputs if isinstance(item, TestEvent)}
+        if not kinds & given:
+            wanted = " or ".join(f"`{spaced(kind.replace('.', '_'))}`" for kind in sorted(kinds))
+            yield warning(
+                "TW511",
+                f"no test of silence begins a run of `{spaced(name)}`",
+                tests[0].file,
+                tests[0].span,
+                f"there is no {wanted} in it",
+                "put in an event that fits the first step, and let the test fail at one thing only",
+            )

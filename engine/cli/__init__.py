@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from engine import __version__
+from engine.cli.baseline import app as baseline
 from engine.cli.check import check
 from engine.cli.common import UsageError, complain
+from engine.cli.coverage import coverage
 from engine.cli.demo import demo
 from engine.cli.explain import explain
 from engine.cli.format import fmt
@@ -30,7 +32,9 @@ app.command(check)
 app.command(test)
 app.command(fmt)
 app.command(explain)
+app.command(baseline)
 app.command(replay)
+app.command(coverage)
 app.command(run)
 app.command(demo)
 

@@ -24,6 +24,7 @@ def run(
     stream: str | None = None,
     verify_streams: Annotated[bool, Parameter(negative="")] = False,
     max_skew: str = "2m",
+    ocsf: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     log_level: str = "info",
 ) -> int:
@@ -50,6 +51,8 @@ def run(
         Do not create streams, only check that they are as they must be.
     max_skew
         How far an event's time may lie ahead of its message.
+    ocsf
+        Publish each alert a second time under `ocsf.>`, as an OCSF Detection Finding.
     set_
         PARAM=value.
     log_level
@@ -62,7 +65,9 @@ def run(
     try:
         skew = duration_ms(max_skew)
         settings = load_settings(
-            _mapping(servers, embedded, embedded_directory, embedded_port, stream, verify_streams), os.environ
+            _mapping(servers, embedded, embedded_directory, embedded_port, stream, verify_streams)
+            | ({"ocsf": True} if ocsf else {}),
+            os.environ,
         )
     except (ValueError, SettingsError) as error:
         raise UsageError(str(error)) from None
@@ -71,7 +76,7 @@ def run(
         raise UsageError(f"--log-level is debug, info, warning or error, not `{log_level}`")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     ruleset = load_rules(rules, set_ or ())
-    processor = MatchingProcessor(ruleset, skew)
+    processor = MatchingProcessor(ruleset, skew, settings.ocsf)
     print_diagnostics(ruleset, [*ruleset.errors, *processor.matcher.diagnostics], err)
     if not processor.matcher.rules:
         raise UsageError("no rule is left to run")

@@ -9,14 +9,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.alerts import Alert, printable
+from engine.alerting.sentence import judged
+from engine.alerts import Alert, Deviation, printable
 
 STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 
 
-def safe(value: object) -> Text:
+def safe(value: object, style: str = "") -> Text:
     """Text from outside: no markup, no control characters."""
-    return Text(printable(str(value)))
+    return Text(printable(str(value)), style)
 
 
 def alert_table(alerts: Iterable[Alert]) -> Table:
@@ -56,13 +57,16 @@ def alert_panel(alert: Alert) -> Panel:
         rows.add_row(
             f"deviation of {deviation.step}",
             safe(
-                f"{deviation.baseline}: {deviation.value:,.0f}, usual {deviation.expected_low:,.0f} to "
-                f"{deviation.expected_high:,.0f}, {deviation.score:.1f} spreads "
+                f"{_against(deviation)} "
                 f"({deviation.scope} history, {deviation.samples:,} samples, {deviation.state})"
             ),
         )
     for excluded in alert.excluded:
         rows.add_row("excluded", safe(f"{excluded.what}, {excluded.window}"))
+    for gap in alert.gaps:
+        rows.add_row("gap", safe(f"{gap.need}: {gap.status}; {gap.effect}"))
+    for change in alert.changes:
+        rows.add_row("changed", safe(f"{change.what}: {change.before}, now {change.after}"))
     rows.add_row("window", safe(f"{alert.window.elapsed} of {alert.window.limit}"))
     attack = ", ".join(map(str, alert.attack.get("analytics", [])))
     if attack:
@@ -73,6 +77,15 @@ def alert_panel(alert: Alert) -> Panel:
     return Panel(
         Group(rows), title=safe(alert.title), title_align="left", border_style=STYLES.get(alert.severity, "")
     )
+
+
+def _against(deviation: Deviation) -> str:
+    """What was judged, and against what."""
+    value, low, high = deviation.value, deviation.expected_low, deviation.expected_high
+    if isinstance(value, str) or low is None or high is None:
+        return judged(deviation)
+    usual = f"usual {low:,.0f} to {high:,.0f}"
+    return f"{deviation.baseline}: {value:,.0f}, {usual}, {deviation.score:.1f} spreads"
 
 
 def latest(alerts: Iterable[Alert]) -> list[Alert]:

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from engine.service.connection import Connection
 from engine.service.consumer import Consumer
 from engine.service.errors import ServiceError
+from engine.service.lists import keep_fresh
 from engine.service.processor import Outgoing, Processor
 from engine.service.publisher import Publisher
 from engine.service.settings import Settings
@@ -92,6 +93,7 @@ class _Session:
     def __init__(self, connection: Connection, settings: Settings, processor: Processor) -> None:
         self._connection = connection
         self._settings = settings
+        self._processor = processor
         self._process = processor.process
         self._stream = settings.input_stream
         self._messages = 0
@@ -128,6 +130,7 @@ class _Session:
 
     async def work(self, stopping: "asyncio.Future[Any]") -> None:
         committing = asyncio.ensure_future(self._commit_regularly())
+        refreshing = asyncio.ensure_future(keep_fresh(self._processor))
         try:
             await asyncio.wait(
                 [committing, stopping, self._connection.failed], return_when=asyncio.FIRST_COMPLETED
@@ -138,6 +141,7 @@ class _Session:
                 committing.result()
             await self._finish(committing)
         finally:
+            await _end(refreshing)
             await _end(committing)
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ ENVIRONMENT = {
 """Environment variable -> setting. The names are those of the NATS command-line client (ADR-21)."""
 
 _LOGIN = ("credentials_file", "nkey_file", "user", "password", "token")
-_LISTS = ("servers", "input_subjects", "alerts_subjects", "dead_letter_subjects")
+_LISTS = ("servers", "input_subjects", "alerts_subjects", "ocsf_subjects", "dead_letter_subjects")
 _DURATIONS = (
     "duplicate_window",
     "input_max_age",
@@ -70,6 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     input_subjects: tuple[str, ...] = ("events.>",)
     alerts_stream: str = "ALERTS"
     alerts_subjects: tuple[str, ...] = ("alerts.>",)
+    ocsf: bool = False
+    """Publish each alert a second time as an OCSF Detection Finding, into a stream of its own."""
+    ocsf_stream: str = "OCSF"
+    ocsf_subjects: tuple[str, ...] = ("ocsf.>",)
     dead_letter_stream: str = "DLQ"
     dead_letter_subjects: tuple[str, ...] = ("dlq.thenwire.>", "late.thenwire.>")
     consumer: str = "thenwire"
@@ -206,16 +210,15 @@ def _check_login(settings: Settings) -> None:
 
 
 def _check_names(settings: Settings) -> None:
-    for name in ("input_stream", "alerts_stream", "dead_letter_stream", "consumer", "jetstream_domain"):
+    named = ("input_stream", "alerts_stream", "ocsf_stream", "dead_letter_stream")
+    for name in (*named, "consumer", "jetstream_domain"):
         value = getattr(settings, name)
         if value is not None and not _NAME.fullmatch(value):
             raise SettingsError(f"Setting {name} must be letters, digits, - and _, not {value[:40]!r}.")
-    streams = (settings.input_stream, settings.alerts_stream, settings.dead_letter_stream)
+    streams = [getattr(settings, name) for name in named]
     if len(set(streams)) != len(streams):
-        raise SettingsError(
-            "Settings input_stream, alerts_stream and dead_letter_stream must be three different streams."
-        )
-    for name in ("input_subjects", "alerts_subjects", "dead_letter_subjects"):
+        raise SettingsError(f"Settings {', '.join(named[:-1])} and {named[-1]} must be different streams.")
+    for name in ("input_subjects", "alerts_subjects", "ocsf_subjects", "dead_letter_subjects"):
         subjects = getattr(settings, name)
         if not subjects:
             raise SettingsError(f"Setting {name} names no subject.")

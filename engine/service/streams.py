@@ -30,9 +30,9 @@ class StreamPlan(msgspec.Struct, frozen=True):
 
 
 def plan_streams(settings: Settings) -> list[StreamPlan]:
-    """The three streams of one service: input, alerts, dead letters."""
+    """The streams of one service: input, alerts, dead letters; with ``ocsf`` also alerts in that form."""
     window = settings.duplicate_window
-    return [
+    plans = [
         StreamPlan(
             name=settings.input_stream,
             subjects=settings.input_subjects,
@@ -58,6 +58,18 @@ def plan_streams(settings: Settings) -> list[StreamPlan]:
             is_input=False,
         ),
     ]
+    if settings.ocsf:
+        plans.append(
+            StreamPlan(
+                name=settings.ocsf_stream,
+                subjects=settings.ocsf_subjects,
+                duplicate_window=window,
+                max_age=0.0,
+                purpose="alerts in the OCSF form",
+                is_input=False,
+            )
+        )
+    return plans
 
 
 async def ensure_streams(jetstream: JetStreamContext, settings: Settings) -> None:

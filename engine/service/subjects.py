@@ -73,6 +73,11 @@ def alert_subject(severity: str, rule: str, device: str) -> str:
     return f"alerts.{encode_token(severity)}.{encode_token(rule)}.{encode_token(device)}"
 
 
+def finding_subject(alert: str) -> str:
+    """The subject of an alert's OCSF form: that of the alert with ``ocsf`` in front instead of ``alerts``."""
+    return "ocsf" + alert.removeprefix("alerts")
+
+
 def dead_letter_subject(reason: str) -> str:
     """The subject of a dead letter: ``dlq.thenwire.<reason>``, the reason encoded."""
     return f"dlq.thenwire.{encode_token(reason)}"
@@ -113,10 +118,7 @@ def dead_letter(
     more were there, the header ``Origin-Size`` says how many.
     """
     headers = {
-        "Origin-Stream": header_value(stream),
-        "Origin-Sequence": str(sequence),
-        "Origin-Subject": header_value(subject),
-        "Origin-Index": str(index),
+        **_origin(stream, sequence, subject, index),
         "Error-Reason": header_value(reason),
         "Error-Detail": header_value(detail),
     }
@@ -128,3 +130,28 @@ def dead_letter(
         message_id=f"dlq:{encode_token(stream)}:{sequence}:{index}:{encode_token(reason)}",
         headers=headers,
     )
+
+
+def late_event(
+    *, kind: str, payload: bytes, stream: str, sequence: int, subject: str, index: int = 0
+) -> Outgoing:
+    """An event that came later than LATE and was not matched, on ``late.thenwire.<kind>``.
+
+    ``payload`` is the event as it came, so that it can be published again once the rules allow it.
+    """
+    return Outgoing(
+        subject=f"late.thenwire.{encode_token(kind)}",
+        payload=payload,
+        message_id=f"late:{encode_token(stream)}:{sequence}:{index}",
+        headers=_origin(stream, sequence, subject, index),
+    )
+
+
+def _origin(stream: str, sequence: int, subject: str, index: int) -> dict[str, str]:
+    """Headers that say where an event came from."""
+    return {
+        "Origin-Stream": header_value(stream),
+        "Origin-Sequence": str(sequence),
+        "Origin-Subject": header_value(subject),
+        "Origin-Index": str(index),
+    }

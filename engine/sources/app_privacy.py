@@ -5,16 +5,17 @@ One JSON object a line. The layout is read off real exports; Apple documents the
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from engine.sources import times
+from engine.sources.hosts import host_fields
 from engine.sources.json_text import decode
 from engine.sources.lines import Input, records
 from engine.sources.records import Record, Refusal, Refused, shown
+from engine.sources.resources import resource, resource_of_service
 
 SOURCE = "ios.app_privacy"
 
@@ -30,21 +31,17 @@ ACCESS_MAPPING = {
 
 NETWORK_MAPPING = {
     "bundleID": "app",
-    "domain": "host",
+    "domain": "host",  # lower case; and domain, its registered part
     "hits": "hits",
     "firstTimeStamp": "time",  # of the first event
     "timeStamp": "time",  # of the last event
 }
 """Rows of type "networkActivity": a summary of all contacts of an app with a host."""
 
-RESOURCES = {"microphone": "mic", "address_book": "contacts"}
-"""Where the canonical name is not the report's own in lower case with underscores."""
-
 PHASES = {"intervalBegin": ("begin",), "intervalEnd": ("end",), "event": ("begin", "end")}
 """An "event" is an access without length. It begins and ends, so that no rule believes that it goes on."""
 
 STREAM_PREFIX = "com.apple.privacy.accounting.stream."
-SERVICE_PREFIX = "kTCCService"
 
 
 class Accessor(msgspec.Struct, rename="camel"):
@@ -73,7 +70,6 @@ class Row(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(Row)
-_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def parse(line: bytes, device: str) -> list[dict[str, Any]]:
@@ -160,7 +156,7 @@ def _network(row: Row, device: str) -> list[dict[str, Any]]:
             "source": SOURCE,
             "quality": "first_last",
             "attribution": "app" if row.bundleID else "device",
-            "host": host,
+            **host_fields(host),
         }
         if row.bundleID:
             event["app"] = row.bundleID
@@ -172,9 +168,9 @@ def _network(row: Row, device: str) -> list[dict[str, Any]]:
 
 def _resource(row: Row) -> str:
     stream = (row.stream or "").removeprefix(STREAM_PREFIX)
-    name = row.category or (row.tccService or "").removeprefix(SERVICE_PREFIX) or stream
-    name = _WORD_START.sub("_", _needed(name, "category")).replace("-", "_").lower()
-    return RESOURCES.get(name, name)
+    if row.category or not row.tccService:
+        return resource(_needed(row.category or stream, "category"))
+    return resource_of_service(row.tccService)
 
 
 def _id(*parts: str) -> str:

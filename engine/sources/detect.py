@@ -3,43 +3,28 @@
 File names are not consulted: "conn.log" may be JSON, and an upload has no name.
 """
 
-import msgspec
+import json
+from contextlib import closing
 
-from engine.sources import app_privacy, ips, ndjson, powerlog, zeek
+from engine.sources import database, fluent_bit, mvt, netusage, tcc
 from engine.sources.lines import CHUNK_BYTES, MAX_LINE_BYTES, Input
+from engine.sources.recognise import recognise
 from engine.sources.records import Refused, shown
+
+__all__ = ["WINDOW_BYTES", "detect", "recognise"]
 
 WINDOW_BYTES = MAX_LINE_BYTES + CHUNK_BYTES
 """How far is looked: one line of the greatest length is always seen whole."""
 
-_ZEEK_DIRECTIVES = (b"#separator", b"#set_separator", b"#unset_field", b"#empty_field", b"#fields", b"#path")
-
-
-class Hint(msgspec.Struct):
-    """The fields that tell formats apart. Raw: whether they are there matters, not what they are."""
-
-    kind: msgspec.Raw = msgspec.Raw()
-    device: msgspec.Raw = msgspec.Raw()
-    time: msgspec.Raw = msgspec.Raw()
-    bug_type: msgspec.Raw = msgspec.Raw()
-    incident_id: msgspec.Raw = msgspec.Raw()
-    timestamp: msgspec.Raw = msgspec.Raw()
-    os_version: msgspec.Raw = msgspec.Raw()
-    originator: msgspec.Raw = msgspec.field(name="id.orig_h", default=msgspec.Raw())
-    conn_state: msgspec.Raw = msgspec.Raw()
-    type: msgspec.Raw = msgspec.Raw()
-    stream: msgspec.Raw = msgspec.Raw()
-    table: msgspec.Raw = msgspec.Raw()
-
-
-_HINT = msgspec.json.Decoder(Hint)
+_DECODER = json.JSONDecoder()
 
 
 def detect(source: Input) -> str:
     """The name of the source: that of the first line that shows one.
 
-    No more is read than is needed to decide, and what was read is kept for `Input.chunks`.
-    Raises Refused "unknown_format", "empty_file", or the failure of the stream.
+    No more is read than is needed to decide, and what was read is kept for `Input.chunks`. A database is
+    looked at as a whole. Raises Refused "unknown_format", "malformed_database", "empty_file", or the failure
+    of the stream.
     """
     window = bytearray()
     start = 0
@@ -48,14 +33,23 @@ def detect(source: Input) -> str:
         chunk = source.look()
         # A last line may lack its line end; a blank line more is no harm.
         window += chunk or b"\n"
+        if window.startswith(database.MAGIC):
+            return _database(source, window)
         while (end := window.find(b"\n", max(start, len(window) - len(chunk) - 1))) >= 0:
             line = bytes(window[start:end]).strip()
+            if first and line.startswith(b"["):
+                break
             start = end + 1
             if line:
                 found = recognise(line, first)
                 if found is not None:
                     return found
                 first = False
+        if first and window[start:].lstrip().startswith(b"["):
+            # An array may be one line of any length, or be written over many.
+            found = _array(bytes(window[start:]))
+            if found is not None:
+                return found
         if not chunk or len(window) > WINDOW_BYTES:
             break
     if source.failure is not None:
@@ -63,29 +57,36 @@ def detect(source: Input) -> str:
     raise _unknown(bytes(window[:CHUNK_BYTES]).strip())
 
 
-def recognise(line: bytes, first: bool) -> str | None:
-    """The source that a line without surrounding blanks is from; `first`: it is the first of the file."""
-    if line.startswith(_ZEEK_DIRECTIVES):
-        return zeek.SOURCE
-    if not line.startswith(b"{"):
+def _array(text: bytes) -> str | None:
+    """The source of a stream of arrays, by the first element; None while it is not complete."""
+    inside = text.lstrip()[1:].lstrip()
+    if inside.startswith(b"["):
+        return fluent_bit.SOURCE
+    if not inside.startswith(b"{"):
         return None
     try:
-        hint = _HINT.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = inside.decode("utf-8", "ignore")
+        _, end = _DECODER.raw_decode(decoded)
+    except (ValueError, RecursionError):
         return None
-    if hint.bug_type and (hint.incident_id or hint.timestamp or hint.os_version):
-        return ips.SOURCE if first else None
-    if hint.originator and hint.conn_state:
-        return zeek.SOURCE
-    if hint.kind and (hint.device or hint.time):
-        return ndjson.SOURCE
-    if hint.stream or bytes(hint.type) in (b'"access"', b'"networkActivity"'):
-        return app_privacy.SOURCE
-    if bytes(hint.table).startswith(b'"PL'):
-        return powerlog.SOURCE
-    if hint.kind:
-        return ndjson.SOURCE
-    return None
+    found = recognise(decoded[:end].encode(), first=False)
+    return mvt.SOURCE if found == mvt.SOURCE else fluent_bit.SOURCE
+
+
+def _database(source: Input, window: bytearray) -> str:
+    while chunk := source.look():
+        window += chunk
+        if len(window) > database.MAX_DATABASE_BYTES:
+            raise database.too_large()
+    if source.failure is not None:
+        raise source.failure
+    with closing(database.open_bytes(bytes(window))) as connection:
+        tables = database.columns(connection)
+    for module in (netusage, tcc):
+        if module.fits(tables):
+            return str(module.SOURCE)
+    names = ", ".join(sorted(tables)[:5])
+    raise Refused("unknown_format", f"It is an SQLite database of no known kind; its tables: {shown(names)}.")
 
 
 def _unknown(start: bytes) -> Refused:

@@ -6,6 +6,7 @@ whatever the file contains.
 
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import tzinfo
 from typing import Any, BinaryIO
 
 from engine.sources.records import Record, Refusal, Refused, shown
@@ -31,8 +32,10 @@ class Input:
     input and are left in `failure`; who reads the chunks to their end must report it.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, zone: tzinfo | None = None) -> None:
         self.failure: Refused | None = None
+        self.zone = zone
+        """Where the clock stood whose times are written without an offset; None is unknown."""
         # read1 hands over what a pipe has now, read waits until a whole chunk has come.
         self._read = getattr(stream, "read1", stream.read)
         self._held: list[bytes] = []
@@ -45,6 +48,13 @@ class Input:
         if chunk:
             self._held.append(chunk)
         return chunk
+
+    def peek(self) -> bytes:
+        """The beginning of what `chunks` will give, up to the first byte that is not blank and some more."""
+        start = b"".join(self._held)
+        while not start.strip() and len(start) <= MAX_LINE_BYTES and (chunk := self.look()):
+            start += chunk
+        return start
 
     def chunks(self) -> Iterator[bytes]:
         """Everything, once: first what has been looked at, then the rest."""

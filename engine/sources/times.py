@@ -6,8 +6,9 @@ source said and two sources that print a different number of digits agree.
 """
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.sources.records import Refused, shown
 
@@ -77,3 +78,35 @@ def checked(value: int, text: object) -> int:
     if 0 <= value <= LAST_TIME:
         return value
     raise Refused("bad_time", f"'{shown(text)}' lies before 1970 or after 9999.")
+
+
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
+
+
+def zone(text: str) -> tzinfo:
+    """A time zone by its name ("Europe/Lisbon", "UTC") or its offset ("+02:00").
+
+    Names come from the system's time zone data. Raises ValueError for anything else.
+    """
+    found = _OFFSET.fullmatch(text)
+    if text in ("UTC", "Z"):
+        return UTC
+    if found is not None and int(found[2]) < 24 and int(found[3]) < 60:
+        minutes = int(found[2]) * 60 + int(found[3])
+        return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes))
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"'{shown(text)}' is no time zone; write +02:00 or a name like Europe/Lisbon"
+        ) from None
+
+
+def local(moment: datetime, where: tzinfo) -> int:
+    """Epoch milliseconds of a time without an offset, read in a zone. Of an hour that comes twice a year the
+    first is taken. Raises Refused "bad_time"."""
+    try:
+        since = moment.replace(tzinfo=where) - datetime(1970, 1, 1, tzinfo=UTC)
+    except OverflowError:
+        raise Refused("bad_time", f"'{moment}' lies before 1970 or after 9999.") from None
+    return checked(since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000, str(moment))

@@ -111,6 +111,7 @@ def test_a_pack_is_known_by_its_name(run: Run) -> None:
         ("replay", "--rules", "mobile"),
         ("replay", "--rules", "mobile", "nowhere.json"),
         ("replay", "--rules", "mobile", "--source", "nonsense", "x"),
+        ("replay", "--rules", "mobile", "--time-zone", "Mars/Olympus", "x"),
         ("replay", "--rules", "nowhere", "x"),
         ("test", "mobile", "-k", "no such test"),
         ("check", "mobile", "--set", "crash_window"),

@@ -376,7 +376,7 @@ def test_a_rule_the_engine_does_not_run_is_explained_all_the_same() -> None:
     found = explain(dsl.load_text(EVENTS + f"RULE r {{ WHEN net flow {guards} }}"), "r")
     assert found.automaton is None
     assert found.refused is not None
-    assert "not supported" in found.refused
+    assert found.refused == "the rule looks for 101 things; at most 60"
     assert found.sentences[0] == "For each device: when net flow."
 
 

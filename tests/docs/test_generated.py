@@ -35,7 +35,15 @@ def _load(name: str) -> ModuleType:
 
 def test_the_alert_of_the_reference_is_what_the_engine_says(reference: ModuleType) -> None:
     page = (DOCS / "reference" / "alert.md").read_text("utf-8")
-    assert page == reference.page_with(page, reference.example()), "run `python docs/make_alert_reference.py`"
+    now = reference.page_with(page, reference.example(), reference.example_of_life(page))
+    assert page == now, "run `python docs/make_alert_reference.py`"
+    assert reference.page_with(page, "other\n") != page
+
+
+def test_the_finding_of_the_reference_is_what_the_engine_says(reference: ModuleType) -> None:
+    page = (DOCS / "reference" / "ocsf.md").read_text("utf-8")
+    now = reference.page_with(page, reference.ocsf_example())
+    assert page == now, "run `python docs/make_alert_reference.py`"
     assert reference.page_with(page, "other\n") != page
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dsl
+from engine.matcher import Matcher
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -131,13 +132,38 @@ HOSTILE = {
         "RULE r0", "".join(f"RULE r{i} {{ WHEN ALERT r{i - 1} }}\n" for i in range(1_500, 0, -1)) + "RULE r0"
     ),
 }
-LEGAL = {"list items", "regex steps", "a chain of signals", "a chain of rules"}
+HOSTILE |= {
+    "ten megabytes of text": "# " + "x" * 10_000_000,
+    "ten megabytes of rules": EVENT + "RULE r { WHEN ping }\n" * 500_000,
+    "ten thousand groups": EVENT + "RULE r { WHEN " + "(" * 10_000 + "ping" + ")" * 10_000 + " }",
+    "branches": EVENT + f"RULE r {{ WHEN ONE OF ({', '.join(['ping'] * 5_000)}) }}",
+    "branches that multiply": EVENT
+    + "RULE r { WHEN "
+    + " THEN ".join(f"ONE OF (ping AS a{i}, ping AS b{i}, ping AS c{i})" for i in range(19))
+    + " WITHIN 5m }",
+    "steps": EVENT + "RULE r { WHEN " + "ping THEN " * 3_000 + "ping WITHIN 5m }",
+    "alternations that back-tracking would not survive": _rule('host MATCHES "' + "(a|a)*" * 100 + 'b"'),
+    "wildcards": _rule('host LIKE "' + "?" * 60_000 + '"'),
+    "wildcards of a list": EVENT + 'LIST l = ["' + "?*" * 30_000 + '"]',
+}
+LEGAL = {
+    "branches",
+    "branches that multiply",
+    "steps",
+    "alternations that back-tracking would not survive",
+    "list items",
+    "regex steps",
+    "a chain of signals",
+    "a chain of rules",
+}
+"""Right, as far as the language goes; the engine may refuse what is too large (test_limits.py)."""
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_is_refused_and_nothing_is_raised(name: str) -> None:
     rules = answer(HOSTILE[name])
     assert bool(rules.errors) == (name not in LEGAL)
+    Matcher(rules)
 
 
 def test_what_is_not_read_is_said_and_counted() -> None:

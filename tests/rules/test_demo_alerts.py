@@ -53,7 +53,7 @@ def test_each_alert_has_its_reasons_in_numbers() -> None:
     assert alert.title == "com.example.chat on synthetic-01: app exit 3m32s after abnormal traffic"
     (deviation,) = alert.deviation
     assert deviation.score > 10
-    assert deviation.scope == "own"
+    assert deviation.scope == "device"
     assert len(alert.excluded) == 3
 
 

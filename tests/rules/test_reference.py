@@ -39,10 +39,11 @@ def test_every_kind_is_on_the_page_with_its_grace_and_lateness(kind: str) -> Non
     assert all(field.text for field in event.fields.values())
 
 
-def test_the_pack_has_the_twelve_kinds() -> None:
+def test_the_pack_has_the_fifteen_kinds() -> None:
     assert set(PACK.events) == {
-        "net.flow", "net.dns", "net.tls", "app.exit", "app.lifecycle", "app.access", "device.posture",
-        "device.config", "device.state", "mtd.threat", "ident.lease", "sensor.health",
+        "net.flow", "net.dns", "net.tls", "net.anomaly", "app.exit", "app.lifecycle", "app.access",
+        "permission.change", "device.posture", "device.config", "device.state", "mtd.threat",
+        "forensic.trace", "ident.lease", "sensor.health",
     }  # fmt: skip
 
 

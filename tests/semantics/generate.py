@@ -187,12 +187,16 @@ class RuleWriter:
         parts: list[str] = []
         if place == "rule" and self.rest and self._chance(8):
             parts.append(f"{self._absence()} THEN")
+        ends_in_silence = place in ("rule", "group", "one of") and self.rest and self._chance(6)
         for index in range(steps):
             if index:
                 parts.append(self._silence(place) + self._gap(gaps))
             inner_bounded = bounded or whole or index > 0
-            parts.append(self._step(depth, first and index == 0, index > 0, inner_bounded, place))
-        if place in ("rule", "group", "one of") and self.rest and self._chance(6):
+            inner_place = place
+            if place == "one of" and (ends_in_silence or index < steps - 1):
+                inner_place = "together"  # nothing inside a branch ends in NO but the branch itself
+            parts.append(self._step(depth, first and index == 0, index > 0, inner_bounded, inner_place))
+        if ends_in_silence:
             parts.append(f"THEN {self._absence()}")
         if whole or (steps > 1 and self._chance(6)):
             parts.append(f"WITHIN {self._ms(4, 14)}")

@@ -123,5 +123,3 @@ def what_stands(alerts: Sequence[engine.Alert]) -> list[Stands]:
 def bare(stands: Iterable[Stands], rule: str = "r") -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Key and evidence alone, as the oracle gives them."""
     return sorted((key, ids) for name, key, ids, _, _ in stands if name == rule)
-
-

@@ -87,6 +87,15 @@ def test_closing_an_alert_publishes_the_first_match_it_suppressed() -> None:
     ]
 
 
+def test_what_falls_under_the_alert_handed_over_to_is_counted_once() -> None:
+    """Of three matches the second takes over; the third was counted under the first, now under it."""
+    ruleset = dsl.load_text(f"{DECLARATIONS} RULE r {{ WHEN a THEN b WITHOUT g WITHIN 5ms SUPPRESS 60ms }}")
+    words = ("a10", "b12", "a30", "b32", "a40", "b42", "g11", "a150", "b151")
+    alerts = flat(feed(ruleset, placed(*words)))
+    created = [(evidence(a), a.dedup.suppressed) for a in alerts if a.activity == "create"]
+    assert created == [(("a10", "b12"), 0), (("a30", "b32"), 0), (("a150", "b151"), 1)]
+
+
 def test_a_published_alert_is_not_closed_by_suppression() -> None:
     """A match that comes to light earlier than a published one is itself the suppressed one."""
     ruleset = dsl.load_text(f"{DECLARATIONS} RULE r {{ WHEN a THEN b WITHIN 2ms SUPPRESS 10ms }}")

@@ -71,7 +71,7 @@ def test_durations_may_be_text(text: str, seconds: float) -> None:
         ({"user": "u", "password": "p", "nkey_file": "f"}, "different ways to log in"),
         ({"key_file": "k"}, "NATS_CERT"),
         ({"input_stream": "A.B"}, "input_stream must be letters"),
-        ({"input_stream": "ALERTS"}, "three different streams"),
+        ({"input_stream": "ALERTS"}, "different streams"),
         ({"input_subjects": ["a..b"]}, "no NATS subject"),
         ({"input_subjects": ["a.>.b"]}, "no NATS subject"),
         ({"input_subjects": []}, "names no subject"),

@@ -1,12 +1,16 @@
-"""What the tests of the sources share."""
+"""What the tests of the sources share. Lets them import samples.py, which lies beside them."""
 
+import sys
 from collections.abc import Callable
+from datetime import tzinfo
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from engine.sources import Record, Refusal, read
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 Reading = tuple[list[Record], list[Refusal]]
 
@@ -18,9 +22,13 @@ def read_bytes() -> Callable[..., Reading]:
     """Reads bytes as a file and sorts the answers into records and refusals."""
 
     def reading(
-        data: bytes, name: str = "file", source: str | None = None, device: str | None = None
+        data: bytes,
+        name: str = "file",
+        source: str | None = None,
+        device: str | None = None,
+        zone: tzinfo | None = None,
     ) -> Reading:
-        answers = list(read(BytesIO(data), name, source, device))
+        answers = list(read(BytesIO(data), name, source, device, zone))
         return (
             [answer for answer in answers if isinstance(answer, Record)],
             [answer for answer in answers if isinstance(answer, Refusal)],

@@ -30,7 +30,7 @@ def network(**changes: Any) -> bytes:
     row = {
         "type": "networkActivity",
         "bundleID": "com.acme.chat",
-        "domain": "cdn.example",
+        "domain": "CDN.acme.example.",
         "hits": 7,
         "firstTimeStamp": "2026-04-27T10:00:00.000-04:00",
         "timeStamp": "2026-04-27T11:00:00.000-04:00",
@@ -101,7 +101,8 @@ def test_a_network_row_is_two_events_at_the_two_times_it_knows() -> None:
         "quality": "first_last",
         "attribution": "app",
         "app": "com.acme.chat",
-        "host": "cdn.example",
+        "host": "cdn.acme.example",
+        "domain": "acme.example",
         "hits": 7,
     }
     assert first == last | {"time": 1777298400000}

@@ -46,6 +46,7 @@ EVENT = {
     "bytes_out": 4096,
     "bytes_in": 812,
     "duration_ms": 1500,
+    "client_ip": "192.0.2.7",
 }
 HEADER = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
 
@@ -83,7 +84,7 @@ def test_both_forms_give_the_same_event(read_bytes: Callable) -> None:
     assert refusals == []
     assert records[0].event == EVENT | {"raw_ref": "conn.log:7"}
     assert records[0].origin == "conn.log:7"
-    assert zeek.parse_json(json_row()) == [EVENT]
+    assert zeek.parse(json_row()) == [EVENT]
 
 
 def test_what_zeek_does_not_know_is_absent_and_an_unset_service_is_unknown() -> None:
@@ -94,16 +95,16 @@ def test_what_zeek_does_not_know_is_absent_and_an_unset_service_is_unknown() -> 
     expected |= {"service": "unknown", "state": "S0"}
     assert zeek.parse_tsv("\t".join(unset).encode(), header) == [expected]
     line = json_row(service=None, duration=None, orig_bytes=None, resp_bytes=None, uid="", conn_state="S0")
-    assert zeek.parse_json(line) == [expected]
+    assert zeek.parse(line) == [expected]
 
 
 def test_a_device_from_outside_replaces_the_address_and_says_so() -> None:
-    event = zeek.parse_json(json_row(), "phone-1")[0]
+    event = zeek.parse(json_row(), "phone-1")[0]
     assert (event["device"], event["attribution"]) == ("phone-1", "device")
 
 
 def test_an_icmp_code_is_no_port() -> None:
-    assert "port" not in zeek.parse_json(json_row(proto="icmp"))[0]
+    assert "port" not in zeek.parse(json_row(proto="icmp"))[0]
 
 
 def test_other_separators_and_other_marks_for_nothing(read_bytes: Callable) -> None:
@@ -207,14 +208,14 @@ def test_a_row_cut_at_the_end_of_the_file_is_refused(read_bytes: Callable) -> No
 )
 def test_a_bad_value_in_json_costs_its_line(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(Refused) as refused:
-        zeek.parse_json(json_row(**changes))
+        zeek.parse(json_row(**changes))
     assert refused.value.reason == reason
     assert len(refused.value.detail) < 250
 
 
 def test_a_container_is_not_written_out_in_a_refusal() -> None:
     with pytest.raises(Refused, match="'a dict'"):
-        zeek.parse_json(json_row(service={"secret": "x" * 1000}))
+        zeek.parse(json_row(service={"secret": "x" * 1000}))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_a_container_is_not_written_out_in_a_refusal() -> None:
 )
 def test_the_three_ways_zeek_writes_a_time_in_json(ts: str, expected: int) -> None:
     line = json_row().replace(b"1601998398.945854", ts.encode())
-    assert zeek.parse_json(line)[0]["time"] == expected
+    assert zeek.parse(line)[0]["time"] == expected
 
 
 @pytest.mark.parametrize(
@@ -265,20 +266,161 @@ def test_the_three_ways_zeek_writes_a_time_in_json(ts: str, expected: int) -> No
 )
 def test_what_is_internal(address: str, expected: bool | None) -> None:
     assert zeek.is_internal(ipaddress.ip_address(address)) is expected
-    event = zeek.parse_json(json_row(id_resp_h=address))[0]
+    event = zeek.parse(json_row(id_resp_h=address))[0]
     assert event.get("internal") is expected
 
 
 def test_rows_of_another_log_are_refused_one_by_one(read_bytes: Callable) -> None:
-    data = b"#separator \\x09\n#path\tdns\n#fields\tts\tid.orig_h\tid.resp_h\tproto\tquery\n" + b"1\t2\n" * 3
+    data = (
+        b"#separator \\x09\n#path\thttp\n#fields\tts\tid.orig_h\tid.resp_h\tmethod\n" + b"1\t2\t3\tGET\n" * 3
+    )
     records, refusals = read_bytes(data)
     assert records == []
     assert [refusal.reason for refusal in refusals] == ["missing_field"] * 3
 
 
 def test_rows_without_a_header_are_refused(read_bytes: Callable) -> None:
-    records, refusals = read_bytes("\t".join(ROW).encode(), source="zeek.conn")
+    records, refusals = read_bytes("\t".join(ROW).encode(), source="zeek")
     assert (records, [refusal.reason for refusal in refusals]) == ([], ["missing_field"])
+
+
+DNS = {
+    "ts": 1601998398.945854,
+    "uid": "CAbc1",
+    "id.orig_h": "192.0.2.7",
+    "id.resp_h": "192.0.2.1",
+    "proto": "udp",
+    "trans_id": 9,
+    "query": "WWW.Example.co.uk.",
+    "qtype_name": "A",
+    "rcode_name": "NOERROR",
+    "answers": ["a.example.net", "198.51.100.9"],
+}
+DNS_EVENT = {
+    "kind": "net.dns",
+    "device": "192.0.2.7",
+    "time": 1601998398945,
+    "source": "zeek.dns",
+    "quality": "exact",
+    "attribution": "ip",
+    "client_ip": "192.0.2.7",
+    "host": "www.example.co.uk",
+    "domain": "example.co.uk",
+    "id": "CAbc1:1601998398.945854:9",
+    "query_type": "A",
+    "response_code": "NOERROR",
+    "answers": ["a.example.net", "198.51.100.9"],
+}
+TLS = {
+    "ts": 1601998398.945854,
+    "uid": "CAbc1",
+    "id.orig_h": "192.0.2.7",
+    "id.resp_h": "198.51.100.9",
+    "id.resp_p": 443,
+    "version": "TLSv12",
+    "cipher": "TLS_X",
+    "server_name": "files.example.com",
+    "next_protocol": "h2",
+    "established": True,
+    "validation_status": "ok",
+    "issuer": "CN=CA,O=Acme\\, Inc.",
+    "ja3": "aa",
+    "ja4": "t13d",
+}
+TLS_EVENT = {
+    "kind": "net.tls",
+    "device": "192.0.2.7",
+    "time": 1601998398945,
+    "source": "zeek.ssl",
+    "quality": "exact",
+    "attribution": "ip",
+    "client_ip": "192.0.2.7",
+    "ip": "198.51.100.9",
+    "host": "files.example.com",
+    "domain": "example.com",
+    "id": "CAbc1:tls",
+    "port": 443,
+    "version": "TLS 1.2",
+    "cipher": "TLS_X",
+    "next_protocol": "h2",
+    "established": True,
+    "validation": "ok",
+    "issuer": "CN=CA,O=Acme\\, Inc.",
+    "ja3": "aa",
+    "ja4": "t13d",
+}
+
+
+def table(path: str, row: dict[str, Any]) -> bytes:
+    """The tab-separated form of a JSON row."""
+    cells = {
+        name: "T" if value is True else ",".join(value) if isinstance(value, list) else str(value)
+        for name, value in row.items()
+    }
+    head = HEADER.replace("conn", path) + "#fields\t" + "\t".join(cells) + "\n"
+    return (head + "\t".join(cells.values()) + "\n").encode()
+
+
+@pytest.mark.parametrize(("path", "row", "event"), [("dns", DNS, DNS_EVENT), ("ssl", TLS, TLS_EVENT)])
+def test_dns_and_ssl_logs_in_both_forms(
+    read_bytes: Callable, path: str, row: dict[str, Any], event: dict[str, Any]
+) -> None:
+    assert zeek.parse(json.dumps(row).encode()) == [event]
+    records, refusals = read_bytes(table(path, row), "x.log")
+    assert refusals == []
+    assert [record.event for record in records] == [event | {"raw_ref": "x.log:7"}]
+
+
+def test_logs_of_all_three_kinds_may_stand_in_one_file(read_bytes: Callable) -> None:
+    data = log(ROW) + table("dns", DNS) + table("ssl", TLS) + json_row() + b"\n" + json.dumps(DNS).encode()
+    records, refusals = read_bytes(data)
+    assert refusals == []
+    assert [record.event["source"] for record in records] == [
+        "zeek.conn", "zeek.dns", "zeek.ssl", "zeek.conn", "zeek.dns",
+    ]  # fmt: skip
+
+
+def test_the_path_of_a_json_row_may_be_renamed() -> None:
+    renamed = json.dumps({"_path": "dns_internal"} | DNS).encode()
+    assert zeek.parse(renamed) == [DNS_EVENT]
+
+
+def test_a_question_without_a_name_is_refused(read_bytes: Callable) -> None:
+    _, refusals = read_bytes(table("dns", DNS | {"query": "-"}))
+    assert [refusal.reason for refusal in refusals] == ["missing_field"]
+
+
+def test_bytes_in_an_answer_do_not_hide_the_question(read_bytes: Callable) -> None:
+    (record,), refusals = read_bytes(table("dns", DNS | {"answers": ["TXT 3 \\xff", "a"]}))
+    assert refusals == []
+    assert record.event["answers"] == ["TXT 3 \ufffd", "a"]
+
+
+def test_the_hardware_address_of_the_client() -> None:
+    (event,) = zeek.parse(json_row(orig_l2_addr="08:00:07:F8:3D:02"))
+    assert event["client_mac"] == "08:00:07:f8:3d:02"
+    (event,) = zeek.parse(json_row(orig_l2_addr="unknown"))
+    assert "client_mac" not in event
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (DNS | {"answers": "a"}, "wrong_type"),
+        (DNS | {"answers": [1]}, "wrong_type"),
+        (DNS | {"trans_id": -1}, "wrong_type"),
+        (DNS | {"query": 5}, "wrong_type"),
+        (DNS | {"id.orig_h": "x"}, "wrong_type"),
+        (TLS | {"established": "T"}, "wrong_type"),
+        (TLS | {"id.resp_h": None}, "missing_field"),
+        (TLS | {"id.resp_p": 70_000}, "wrong_type"),
+        (TLS | {"ts": "x"}, "bad_time"),
+    ],
+)
+def test_a_bad_row_of_the_other_logs_is_refused(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Refused) as refused:
+        zeek.parse(json.dumps(row).encode())
+    assert refused.value.reason == reason
 
 
 def test_a_log_without_rows_is_no_error(read_bytes: Callable) -> None:

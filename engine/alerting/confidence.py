@@ -1,0 +1,83 @@
+"""How sure the evidence of a match is, apart from how bad it would be."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.alerting.evidence import StepName
+from engine.alerting.words import kind_in_words
+from engine.alerts import Confidence, Deviation
+from engine.automaton import Match
+from engine.elements import flat
+
+CAPPED = "capped: choices were dropped before this match"
+NO_LONGER_KEPT = "an event that could have changed it came when its time was no longer kept"
+
+
+def confidence(
+    match: Match,
+    names: tuple[StepName, ...],
+    keys: tuple[str, ...],
+    deviations: list[Deviation],
+    history_since: str | None,
+    incomplete: bool,
+) -> Confidence:
+    """High, medium with one weakness, low with more, or with guards that had no history.
+
+    Args:
+        match: what was found.
+        names: of its steps.
+        keys: the rule's BY without the device.
+        deviations: what baselines said.
+        history_since: since when there is guard history, where that is shorter than a guard looks back.
+        incomplete: something that could have changed the match was no longer kept.
+    """
+    why: list[str] = []
+    if keys:
+        bare = [
+            step.name
+            for step, element in zip(names, match.events, strict=True)
+            if any(None in kept.key for kept in flat((element,)))
+        ]
+        if bare:
+            what = " and ".join(key.replace("_", " ") for key in keys)
+            steps = " and ".join(f"`{name}`" for name in dict.fromkeys(bare))
+            why.append(f"{steps} names no {what}: joined by the device alone")
+    for deviation in deviations:
+        if deviation.peer:
+            why.append(f"`{deviation.baseline}` judged against the fleet: the key itself is too young")
+        if deviation.state == "shifted":
+            why.append(f"`{deviation.baseline}` has just shifted its level")
+    if match.capped:
+        why.append(CAPPED)
+    elif incomplete:
+        why.append(NO_LONGER_KEPT)
+    by_address: str | None = None
+    by_device: str | None = None
+    first_last = interval = False
+    for kept in flat(match.events):
+        event = kept.event
+        if event.attribution == "ip":
+            by_address = event.kind
+        elif event.attribution == "device" and keys and None not in kept.key:
+            by_device = event.kind
+        first_last = first_last or event.quality == "first_last"
+        interval = interval or kept.begin != kept.time
+    if by_address is not None:
+        why.append(f"a `{kind_in_words(by_address)}` is known to be of the device by its address only")
+    if by_device is not None:
+        why.append(
+            f"a `{kind_in_words(by_device)}` is known of the device, not of the {_words(keys)} for sure"
+        )
+    if first_last:
+        why.append("an event is known only by its first or last time")
+    if interval:
+        why.append("an event is an interval")
+    if history_since is not None:
+        return Confidence("low", [*why, f"guard history since {history_since}"])
+    level: Literal["low", "medium", "high"] = "high" if not why else "medium" if len(why) == 1 else "low"
+    return Confidence(level, why)
+
+
+def _words(keys: tuple[str, ...]) -> str:
+    return " and ".join(key.replace("_", " ") for key in keys)

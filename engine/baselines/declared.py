@@ -1,0 +1,282 @@
+"""The baselines of a rule set: their rows, their state as bytes, and what a TEST gives.
+
+Baselines over one event kind with the same BY share their rows. PEER is a BY of its own, so its rows may be
+those of another baseline as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from dsl import model as m
+from engine.baselines.cadence import Cadence
+from engine.baselines.estimator import Estimator, Fixed, Terms
+from engine.baselines.fanout import Fanout
+from engine.baselines.hours import Hours
+from engine.baselines.novelty import Novelty
+from engine.baselines.prevalence import Prevalence
+from engine.baselines.robust import Robust
+from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    estimator.using: estimator for estimator in (Robust, Novelty, Prevalence, Cadence, Fanout, Hours)
+}
+STATE_VERSION = 1
+_NOT_MEANING = frozenset({"file", "span", "text"})
+
+
+class OtherState(Exception):
+    """State that cannot be restored here; the message is one sentence."""
+
+
+class BaselineCount(msgspec.Struct, frozen=True):
+    """How one baseline stands: keys with a row, keys evicted at a cap, keys (or devices) forgotten because
+    they were idle, values dropped because a key had too many. Baselines of one BY share the first three.
+    """
+
+    keys: int
+    evicted: int
+    forgotten: int
+    dropped_values: int
+
+
+class Baselines:
+    """All baselines of a rule set, empty at first.
+
+    Args:
+        declared: by name.
+        events: the event types by kind: their GRACE says what is late.
+
+    Attributes:
+        estimators: by baseline name.
+    """
+
+    def __init__(self, declared: Mapping[str, m.Baseline], events: Mapping[str, m.EventType]) -> None:
+        self.declared = dict(declared)
+        self._stores: dict[tuple[str, tuple[str, ...]], Rows] = {}
+        rooms: dict[str, tuple[Rows, Room, tuple[Rows, Room] | None]] = {}
+        for name, baseline in declared.items():
+            estimator = ESTIMATORS[baseline.using]
+            # All rooms are reserved before the first estimator is made: it notes how long a row is.
+            own = self._room(baseline.kind, baseline.by, estimator)
+            peer = None if baseline.peer is None else self._room(baseline.kind, baseline.peer, estimator)
+            rooms[name] = (*own, peer)
+        self.estimators: dict[str, Estimator] = {}
+        for name, (rows, room, other) in rooms.items():
+            terms = _terms(declared[name], events)
+            make = ESTIMATORS[declared[name].using]
+            of_peer = None if other is None else make(terms, *other)
+            self.estimators[name] = make(terms, rows, room, of_peer)
+        self._digest = _digest(self.declared, events)
+
+    def _room(self, kind: str, names: tuple[str, ...], estimator: type[Estimator]) -> tuple[Rows, Room]:
+        rows = self._stores.setdefault((kind, names), Rows(names))
+        return rows, rows.reserve(estimator.doubles, estimator.ints, estimator.objects)
+
+    def __len__(self) -> int:
+        return len(self.estimators)
+
+    def groups(self, kind: str) -> list[tuple[Rows, list[str]]]:
+        """The baselines over a kind, those of the same key together."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for name, baseline in self.declared.items():
+            if baseline.kind == kind:
+                found.setdefault(baseline.by, []).append(name)
+        return [(self._stores[kind, by], names) for by, names in found.items()]
+
+    def counts(self) -> dict[str, BaselineCount]:
+        """How each stands."""
+        found: dict[str, BaselineCount] = {}
+        for name, estimator in self.estimators.items():
+            dropped = getattr(estimator, "dropped", 0) + getattr(estimator.peer, "dropped", 0)
+            rows = estimator.rows
+            found[name] = BaselineCount(len(rows), rows.evicted, rows.forgotten, dropped)
+        return found
+
+    def forget(self, now_ms: int) -> int:
+        """Give back the memory of keys idle for 30 days (or the longest OVER); how many devices or keys went.
+        It changes no answer: such a key starts anew in any case.
+        """
+        return sum(rows.forget(now_ms // MINUTE_MS) for rows in self._stores.values())
+
+    def fix(self, name: str, key: tuple[Any, ...], state: Mapping[str, Any], time_ms: int) -> None:
+        """Set a key, or by a key of the coarser length its peer, as a TEST's GIVEN says.
+
+        Raises:
+            Fixed: the state does not fit the estimator.
+        """
+        estimator = self.estimators[name]
+        if len(key) != len(estimator.rows.names) and estimator.peer is not None:
+            estimator = estimator.peer
+        if len(key) != len(estimator.rows.names):
+            names = ", ".join(self.estimators[name].rows.names)
+            raise Fixed(f"the key of this baseline is ({names})")
+        estimator.fix(estimator.rows.key(key), state, time_ms)
+
+    # --- state
+
+    def devices(self) -> Iterator[str]:
+        """All devices that have rows, each once."""
+        seen: dict[str, None] = {}
+        for rows in self._stores.values():
+            if "device" in rows.names:
+                seen.update(dict.fromkeys(rows.outer))
+        return iter(seen)
+
+    def encode(self) -> bytes:
+        """Everything that is learned, as bytes: restored, it gives the same answers to whatever comes."""
+        stores = [
+            [
+                rows.hand,
+                [self._encode_holder(index, key, holder) for key, holder in rows.outer.items()],
+                rows.evicted,
+                rows.forgotten,
+            ]
+            for index, rows in enumerate(self._stores.values())
+        ]
+        return msgspec.msgpack.encode([STATE_VERSION, self._digest, stores])
+
+    def decode(self, state: bytes) -> None:
+        """Replace everything by what :meth:`encode` gave.
+
+        Raises:
+            OtherState: it is of another version or of other declarations, or damaged. Nothing is changed
+            then.
+        """
+        stores = self._checked(state)
+        made: list[tuple[list[Any], dict[Any, Holder], int, int]] = []
+        try:
+            for index, (rows, (hand, holders, evicted, forgotten)) in enumerate(
+                zip(self._stores.values(), stores, strict=True)
+            ):
+                outer = dict(self._decode_holder(index, stored) for stored in holders)
+                made.append(([_key(rows, key) for key in hand], outer, evicted, forgotten))
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise OtherState("the state of the baselines is damaged") from error
+        for rows, (hand, outer, evicted, forgotten) in zip(self._stores.values(), made, strict=True):
+            # In place: generated code holds on to the dict.
+            rows.outer.clear()
+            rows.outer.update(outer)
+            rows.hand = hand
+            rows.evicted, rows.forgotten = evicted, forgotten
+
+    def encode_device(self, device: str) -> bytes:
+        """What is learned of one device."""
+        return self._encode_some(
+            [(i, device) for i, rows in enumerate(self._stores.values()) if _of_device(rows)]
+        )
+
+    def encode_fleet(self) -> bytes:
+        """What is learned of no device in particular: peers, and keys without ``device``."""
+        return self._encode_some(
+            [
+                (index, key)
+                for index, rows in enumerate(self._stores.values())
+                if not _of_device(rows)
+                for key in rows.outer
+            ]
+        )
+
+    def _encode_some(self, wanted: list[tuple[int, Any]]) -> bytes:
+        stores = list(self._stores.values())
+        found = [
+            [index, self._encode_holder(index, key, holder)]
+            for index, key in wanted
+            if (holder := stores[index].outer.get(key)) is not None
+        ]
+        return msgspec.msgpack.encode([STATE_VERSION, self._digest, found])
+
+    def decode_part(self, state: bytes) -> None:
+        """Add what :meth:`encode_device` or :meth:`encode_fleet` gave, replacing what there is of its keys.
+
+        Raises:
+            OtherState: as :meth:`decode`.
+        """
+        stores = list(self._stores.values())
+        try:
+            found = [(index, *self._decode_holder(index, stored)) for index, stored in self._checked(state)]
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise OtherState("the state of the baselines is damaged") from error
+        for index, key, holder in found:
+            stores[index].outer[key] = holder
+
+    def _checked(self, state: bytes) -> Any:
+        try:
+            version, digest, content = msgspec.msgpack.decode(state)
+        except (msgspec.DecodeError, ValueError, TypeError) as error:
+            raise OtherState("the state of the baselines is damaged") from error
+        if version != STATE_VERSION:
+            raise OtherState(
+                f"the state of the baselines is of version {version}, this engine reads {STATE_VERSION}"
+            )
+        if digest != self._digest:
+            raise OtherState("the state is of other BASELINE declarations than those loaded")
+        return content
+
+    def _objects(self, index: int) -> list[Estimator]:
+        """For each object of a row the estimator whose it is."""
+        rows = list(self._stores.values())[index]
+        found: dict[int, Estimator] = {}
+        for estimator in self.estimators.values():
+            for one in (estimator, estimator.peer):
+                if one is not None and one.rows is rows and one.objects:
+                    found[one.room.x] = one
+        return [found[at] for at in range(rows.objects)]
+
+    def _encode_holder(self, index: int, key: Any, holder: Holder) -> list[Any]:
+        owners = self._objects(index)
+        packed = [owners[i % len(owners)].pack(held) for i, held in enumerate(holder.x)]
+        inner = None if holder.rows is None else list(holder.rows.items())
+        return [key, holder.d.tobytes(), holder.n.tobytes(), inner, packed]
+
+    def _decode_holder(self, index: int, stored: list[Any]) -> tuple[Any, Holder]:
+        rows = list(self._stores.values())[index]
+        owners = self._objects(index)
+        key, doubles, ints, inner, packed = stored
+        holder = Holder(rows.inner)
+        holder.d = array("d", doubles)
+        holder.n = array("I", ints)
+        holder.x = [owners[i % len(owners)].unpack(held) for i, held in enumerate(packed)]
+        if rows.inner:
+            many = len(rows.names) > 2
+            names = [(tuple(name) if many else name, row) for name, row in inner]
+            holder.rows = {rows.shared(name): row for name, row in names}
+        size = len(holder.n) // rows.ints
+        fits = len(holder.n) == size * rows.ints and len(holder.d) == size * rows.doubles
+        if not fits or len(holder.x) != size * rows.objects:
+            raise ValueError("rows are cut short")
+        return _key(rows, key), holder
+
+
+def _of_device(rows: Rows) -> bool:
+    return "device" in rows.names
+
+
+def _key(rows: Rows, key: Any) -> Any:
+    """An outer key as it was before it was packed."""
+    return tuple(key) if isinstance(key, list) else key
+
+
+def _terms(baseline: m.Baseline, events: Mapping[str, m.EventType]) -> Terms:
+    return Terms(
+        baseline.name, baseline.every_ms, baseline.over_ms, baseline.warmup, events[baseline.kind].grace_ms
+    )
+
+
+def _digest(declared: Mapping[str, m.Baseline], events: Mapping[str, m.EventType]) -> bytes:
+    """Of what the declarations mean, in order. The order of bytes in a number counts as well."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, msgspec.Struct):
+            fields = {f: plain(getattr(value, f)) for f in value.__struct_fields__ if f not in _NOT_MEANING}
+            return {"is": type(value).__name__, **fields}
+        return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+    parts = [[plain(baseline), events[baseline.kind].grace_ms] for baseline in declared.values()]
+    return blake2b(msgspec.json.encode([sys.byteorder, parts]), digest_size=8).digest()

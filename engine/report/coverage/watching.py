@@ -1,0 +1,75 @@
+"""A matcher that also notes what arrives, what fits and what alerts: for `thenwire coverage`.
+
+It matches as any other, and gives the same alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from dsl import model as m
+from engine.alerts import Alert
+from engine.events import MAX_TIME_MS, Event, epoch_ms
+from engine.matcher import Matcher
+from engine.report.coverage.observer import Listed, Observer
+
+
+class Fitted(msgspec.Struct):
+    """How many events fitted, or alerts were published, and the newest time of one."""
+
+    count: int = 0
+    last: int = 0
+
+    def note(self, time: int) -> None:
+        self.count += 1
+        self.last = max(self.last, time)
+
+
+class WatchingMatcher(Matcher):
+    """See the head of this file.
+
+    Every event of a declared kind is decoded, also where no rule reads it: whether a device sends anything at
+    all is part of the answer.
+
+    Attributes:
+        observer: has seen every event.
+        fitted: by rule and bit of its sources (`engine.plan_fields.sources_in`), as far as an event
+            answers alone.
+        alerted: by rule; alerts created.
+    """
+
+    def __init__(self, ruleset: m.RuleSet, listed: Iterable[Listed] = (), group: str | None = None) -> None:
+        self.fitted: dict[tuple[str, int], Fitted] = {}
+        self.alerted: dict[str, Fitted] = {}
+        extra = {"os"} if group is None else {"os", group}
+        also = {kind: frozenset(extra & set(event.fields)) for kind, event in ruleset.events.items()}
+        self._time = 0
+        super().__init__(ruleset, self._fits, also)
+        fields = {kind: names for kind, names in self.plan.read.items() if kind in ruleset.events}
+        self.observer = Observer(fields, listed, group)
+
+    def feed(self, event: Event, position: int | None = None) -> list[Alert]:
+        self.observer.see(event)
+        self._time = event.time  # type: ignore[assignment]  # the decoder has made it an int
+        return self._noted(super().feed(event, position))
+
+    def advance(self, now_ms: int) -> list[Alert]:
+        return self._noted(super().advance(now_ms))
+
+    def close(self, until_ms: int = MAX_TIME_MS) -> list[Alert]:
+        return self._noted(super().close(until_ms))
+
+    def _noted(self, alerts: list[Alert]) -> list[Alert]:
+        for alert in alerts:
+            if alert.activity == "create":
+                self.alerted.setdefault(alert.rule.name, Fitted()).note(epoch_ms(alert.time))
+        return alerts
+
+    def _fits(self, rule: int, mask: int) -> None:
+        name = self.plan.rules[rule].rule.name
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            self.fitted.setdefault((name, bit), Fitted()).note(self._time)

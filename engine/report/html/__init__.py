@@ -1,0 +1,7 @@
+"""A replay as one HTML page that explains its alerts, for people without the tool or a network."""
+
+from engine.report.html.collect import Collector
+from engine.report.html.facts import NearMiss, Report, build
+from engine.report.html.page import render
+
+__all__ = ["Collector", "NearMiss", "Report", "build", "render"]

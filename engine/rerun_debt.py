@@ -1,0 +1,77 @@
+"""A bound on what late events may cost.
+
+Every event out of order makes the kept events around it run again: some tens for an honest device, but
+up to all that are kept for one that sends a flood backwards. What a rerun costs is owed; every event
+that fits something, and every millisecond of the wall clock, pays a little back. While more is owed
+than ``LIMIT``, late events of a device are only kept, and its answer is brought up to date when the
+debt is paid: later, and once for all of them. So a flood delays alerts, and the answer at the end is
+the same.
+
+It all follows from the input, so the same input gives the same alerts at the same places.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from engine.alerts import Alert
+    from engine.rule_runtime import RuleRuntime
+
+LIMIT: Final = 20_000
+"""Events run again, ahead of what is paid, before reruns wait: some tenths of a second."""
+PAID_BY_EVENT: Final = 64
+"""Reruns then cost at most as much as so many kept events for each event that fits."""
+PAID_BY_MILLISECOND: Final = 50
+"""About a quarter of a core."""
+
+
+class RerunDebt:
+    """The debt of one matcher, and the devices that wait for it to be paid."""
+
+    __slots__ = ("_now", "_waiting", "owed")
+
+    def __init__(self) -> None:
+        self.owed = 0
+        self._now: int | None = None
+        self._waiting: dict[tuple[int, str], RuleRuntime] = {}
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether reruns have to wait."""
+        return self.owed > LIMIT
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a device waits for its rerun."""
+        return bool(self._waiting)
+
+    def wait(self, runtime: RuleRuntime, device: str) -> None:
+        """Have a device brought up to date when the debt is paid."""
+        self._waiting[runtime.plan.index, device] = runtime
+
+    def served(self, runtime: RuleRuntime, device: str) -> None:
+        """A device is up to date."""
+        self._waiting.pop((runtime.plan.index, device), None)
+
+    def pay(self, amount: int, out: list[Alert]) -> None:
+        """Pay, and serve who waits as far as that goes."""
+        self.owed = max(0, self.owed - amount)
+        while self._waiting and not self.owed:
+            self._serve_first(out)
+
+    def advance(self, now: int, out: list[Alert]) -> None:
+        """The wall clock shows a time, in milliseconds."""
+        elapsed = 0 if self._now is None else max(0, now - self._now)
+        self._now = now
+        if self.owed:
+            self.pay(elapsed * PAID_BY_MILLISECOND, out)
+
+    def serve_all(self, out: list[Alert]) -> None:
+        """Bring everybody up to date, whatever it costs."""
+        while self._waiting:
+            self._serve_first(out)
+
+    def _serve_first(self, out: list[Alert]) -> None:
+        (_, device), runtime = next(iter(self._waiting.items()))
+        runtime.catch_up(device, out)
