@@ -7,7 +7,7 @@ attack, so who reads the warnings must learn which rule and which device it was 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,16 +19,18 @@ class CapWarning(msgspec.Struct, frozen=True):
     """``count`` things dropped at the cap ``what`` of a rule for a device since the last warning.
 
     ``device`` is empty for a fleet rule, and ``other devices`` where too many met the cap to name them.
+    ``of`` says of what ``rule`` is the name: a baseline counts its keys without saying whose they are.
     """
 
     rule: str
     device: str
     what: str
     count: int
+    of: Literal["rule", "baseline"] = "rule"
 
     def __str__(self) -> str:
         who = f" for {self.device}" if self.device else ""
-        return f"rule {self.rule}{who}: {self.count:,} {self.what}"
+        return f"{self.of} {self.rule}{who}: {self.count:,} {self.what}"
 
 
 KEPT = "kept events dropped: more fit than are kept, and results that need them no longer change"
@@ -37,6 +39,8 @@ HELD = "matches dropped that waited for a clock which does not move"
 PUBLISHED = (
     "alerts or suppressed matches forgotten: more were said than are remembered, and these no longer change"
 )
+KEYS = "keys dropped: more devices, apps or values feed it than it has room for, and the oldest start anew"
+VALUES = "values dropped: a key has more of them than are counted"
 TOO_OLD = "late events dropped: they are older than what is still kept"
 OTHERS: Final = "other devices"
 

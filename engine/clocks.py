@@ -72,6 +72,11 @@ class Clocks:
         own = NEVER if seen is None else seen - self._graces[kind] - 1
         return max(own, self._wall.get(kind, NEVER))
 
+    @property
+    def has_wall(self) -> bool:
+        """Whether anybody has said what the wall clock shows; in a replay nobody does."""
+        return self._now is not None
+
     def shows(self, kinds: Kinds, time: int) -> bool:
         """Whether events of each of these types show a time: they are heard of up to then."""
         return all(self._seen.get(kind, NEVER) >= time for kind in kinds)

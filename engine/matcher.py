@@ -74,7 +74,7 @@ class Matcher:
     """Runs a rule set.
 
     Args:
-        ruleset: from ``dsl.load``. Rules the engine cannot run yet are in ``diagnostics``.
+        ruleset: from ``dsl.load``. Rules beyond a limit of the engine are left out: ``diagnostics`` says so.
         on_fit: called for each event that fits a source of a rule, with the rule's index in
             ``plan.rules`` and the bits of the sources (``engine.plan_fields.sources_in``), before
             keys are looked at. For reports; None costs nothing.
@@ -170,6 +170,7 @@ class Matcher:
         arrived by then; a time that is not later than before changes nothing.
         """
         self.sightings.tend(now_ms)
+        self.baselines.tend(now_ms)
         out: list[Alert] = []
         self._debt.advance(now_ms, out)
         if self._spoken:
@@ -223,6 +224,8 @@ class Matcher:
         runtimes = self._reading[kind]
         for runtime in runtimes:
             runtime.sweep(time)
+        if not self._clocks.has_wall:
+            self.baselines.forget(time)
         # Devices that come in later may have to be forgotten before what is known now.
         soonest = min((runtime.expiry.keep_ms for runtime in runtimes), default=MAX_TIME_MS)
         sweep_at[0] = min([runtime.expiry.next for runtime in runtimes] + [time + soonest])
@@ -279,7 +282,8 @@ class Matcher:
 
     def cap_warnings(self) -> list[CapWarning]:
         """What was dropped at a cap since the last call: which rule, which device, which cap."""
-        return [warning for runtime in self._runtimes for warning in runtime.caps.take()]
+        of_rules = [warning for runtime in self._runtimes for warning in runtime.caps.take()]
+        return of_rules + self.baselines.cap_warnings()
 
     # --- generated handlers
 

@@ -23,6 +23,7 @@ from engine.baselines.novelty import Novelty
 from engine.baselines.prevalence import Prevalence
 from engine.baselines.robust import Robust
 from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.caps import KEYS, VALUES, CapWarning
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.using: estimator for estimator in (Robust, Novelty, Prevalence, Cadence, Fanout, Hours)
@@ -67,6 +68,7 @@ class Baselines:
             own = self._room(baseline.kind, baseline.by, estimator)
             peer = None if baseline.peer is None else self._room(baseline.kind, baseline.peer, estimator)
             rooms[name] = (*own, peer)
+        self._warned: dict[tuple[str, str], int] = {}
         self.estimators: dict[str, Estimator] = {}
         for name, (rows, room, other) in rooms.items():
             terms = _terms(declared[name], events)
@@ -104,6 +106,22 @@ class Baselines:
         It changes no answer: such a key starts anew in any case.
         """
         return sum(rows.forget(now_ms // MINUTE_MS) for rows in self._stores.values())
+
+    def tend(self, now_ms: int) -> None:
+        """The time is ``now_ms``: :meth:`forget`, a few keys at a time."""
+        for rows in self._stores.values():
+            rows.tend(now_ms // MINUTE_MS)
+
+    def cap_warnings(self) -> list[CapWarning]:
+        """What was dropped at a cap since the last call."""
+        found: list[CapWarning] = []
+        for name, count in self.counts().items():
+            for what, total in ((KEYS, count.evicted), (VALUES, count.dropped_values)):
+                new = total - self._warned.get((name, what), 0)
+                if new:
+                    self._warned[name, what] = total
+                    found.append(CapWarning(name, "", what, new, "baseline"))
+        return found
 
     def fix(self, name: str, key: tuple[Any, ...], state: Mapping[str, Any], time_ms: int) -> None:
         """Set a key, or by a key of the coarser length its peer, as a TEST's GIVEN says.

@@ -148,7 +148,8 @@ class Robust(Estimator):
         samples = n[at + _SAMPLES]
         counts = n[at + _COUNTS]
         weight = counts >> _WEIGHT
-        _, centre, spread, slow_centre, slow_spread = d[cell : cell + 5]
+        centre, spread = d[cell + _CENTRE], d[cell + _SPREAD]
+        slow_centre, slow_spread = d[cell + _SLOW_CENTRE], d[cell + _SLOW_SPREAD]
         if samples == 0:
             n[at + _SAMPLES] = 1
             n[at + _COUNTS] = 1 << _WEIGHT

@@ -14,7 +14,7 @@ counted.
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -39,6 +39,11 @@ _SHARED = 65_536
 _USED, _BORN = 0, 1
 HEAD = 2
 """Numbers that every row begins with: minutes of its newest event and of its first."""
+
+TEND_EVERY_MINUTES: Final = 360
+"""How often idle holders are looked for."""
+TEND_AT_ONCE: Final = 256
+"""Holders looked at in one call: the event loop is not held up."""
 
 
 class Holder:
@@ -93,6 +98,8 @@ class Rows:
         self._most_inner = most_inner or (MAX_INNER if rest == 1 else MAX_INNER_MANY)
         self._most_outer = most_outer or (MAX_DEVICES if "device" in names else MAX_FLEET_KEYS)
         self.hand: list[Any] = []
+        self._tended: list[Any] = []
+        self._tend_at = 0
         self._names: dict[str, str] = {}
 
     def reserve(self, doubles: int, ints: int, objects: int) -> Room:
@@ -132,8 +139,11 @@ class Rows:
             holder = self.outer.get(key)
             if holder is None:
                 return self.open(key, None, minute)
-            if holder.n[_USED] < minute:
-                self.touch(holder, 0, minute)
+            last = holder.n[_USED]
+            if last < minute:
+                if minute - last > self.idle:
+                    self._empty(holder, 0, minute)
+                holder.n[_USED] = minute
             return holder, 0
         found = self.find(key)
         if found is None:
@@ -245,6 +255,20 @@ class Rows:
             del self.outer[key]
         self.forgotten += len(idle)
         return len(idle)
+
+    def tend(self, minute: int) -> None:
+        """Look at a few holders, and give back those that are idle. Called often, it comes round to all."""
+        if not self._tended:
+            if minute < self._tend_at:
+                return
+            self._tend_at = minute + TEND_EVERY_MINUTES
+            self._tended = list(self.outer)
+        for _ in range(min(TEND_AT_ONCE, len(self._tended))):
+            key = self._tended.pop()
+            holder = self.outer.get(key)
+            if holder is not None and minute - self._last(holder) > self.idle:
+                del self.outer[key]
+                self.forgotten += 1
 
     def __len__(self) -> int:
         """How many keys have a row."""

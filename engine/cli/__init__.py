@@ -17,6 +17,7 @@ from engine.cli.check import check
 from engine.cli.common import UsageError, complain
 from engine.cli.coverage import coverage
 from engine.cli.demo import demo
+from engine.cli.drill import drill
 from engine.cli.explain import explain
 from engine.cli.format import fmt
 from engine.cli.replay import replay
@@ -36,6 +37,7 @@ app.command(baseline)
 app.command(replay)
 app.command(coverage)
 app.command(run)
+app.command(drill)
 app.command(demo)
 
 

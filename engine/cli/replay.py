@@ -141,7 +141,7 @@ def replay(
     else:
         _summary(work.tally, matcher, None, [*warnings, *other.warnings()])
     if page is not None:
-        page.write(ruleset, matcher, work.tally, files, warnings)
+        page.write(ruleset, matcher, work.tally, recordings, warnings)
     if not work.tally.records and work.tally.refused:
         complain("nothing could be read")
         return 2

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 import dsl
 from engine.caps import CapWarning
 from engine.cli.common import UsageError, err
+from engine.cli.recordings import opened, reading_progress
 from engine.cli.show import safe
 from engine.matcher import Matcher
-from engine.replay import Tally
+from engine.replay import Recording, Replay, Tally
 from engine.report.fits import Fits
-from engine.report.html import Collector, build, render
+from engine.report.html import Collector, Followed, build, render
+from engine.report.html.histories import Past
 
 
 class Page:
@@ -39,19 +44,45 @@ class Page:
         ruleset: dsl.RuleSet,
         matcher: Matcher,
         tally: Tally,
-        files: Sequence[str],
+        recordings: Sequence[Recording],
         warnings: Sequence[CapWarning],
     ) -> None:
-        """Write the page.
+        """Write the page. Recordings that are files are read again for the history of baselines.
 
         Raises:
             UsageError: it cannot be written.
         """
-        names = ["standard input" if name == "-" else Path(name).name for name in files]
-        page = render(build(ruleset, matcher, self.fits, self.alerts, tally, names, warnings))
+        names = [
+            "standard input" if recording.name == "-" else Path(recording.name).name
+            for recording in recordings
+        ]
+        past = _past(ruleset, self.alerts, recordings)
+        report = build(ruleset, matcher, self.fits, self.alerts, tally, names, warnings, past=past)
+        page = render(report)
         try:
             self.path.write_bytes(page)
         except OSError as error:
             reason = (error.strerror or "not writable").lower()
             raise UsageError(f"`{self.path}` cannot be written: {reason}") from None
         err.print(safe(f"report: {self.path}"))
+
+
+def _past(
+    ruleset: dsl.RuleSet, alerts: Collector, recordings: Sequence[Recording]
+) -> dict[tuple[str, int], Past]:
+    """The histories of the baselines that the alerts rest on, from a second reading."""
+    shown = alerts.shown()
+    followed = Followed(ruleset, shown)
+    if not followed.keys or any(recording.name == "-" for recording in recordings):
+        return {}
+    with contextlib.ExitStack() as stack:
+        again = [
+            msgspec.structs.replace(recording, stream=opened(recording.name, stack))
+            for recording in recordings
+        ]
+        progress = stack.enter_context(reading_progress())
+        task = progress.add_task("reading again, for baselines", total=None)
+        work = Replay(followed, again, lambda records: progress.update(task, completed=records))
+        for _ in work.run():
+            pass
+    return followed.past(shown)

@@ -10,7 +10,7 @@ from one import DAY, MINUTE, One
 
 from engine.baselines.declared import ESTIMATORS
 from engine.baselines.estimator import Terms
-from engine.baselines.rows import HEAD, IDLE_MS, Rows
+from engine.baselines.rows import HEAD, IDLE_MS, TEND_AT_ONCE, Rows
 
 ROBUST = 52
 """Five doubles and three numbers of 4 bytes."""
@@ -174,3 +174,19 @@ def test_a_flood_of_values_stays_within_its_bound(using: str, most: int) -> None
         one.observe(value * 10, value)
     held = [one.estimator.pack(x) for holder in one.rows.outer.values() for x in holder.x]
     assert sum(map(len, held)) <= most
+
+
+def test_idle_keys_go_a_few_at_a_time_and_all_in_the_end() -> None:
+    rows = Rows(("device",))
+    rows.reserve(1, 1, 0)
+    for number in range(1_000):
+        rows.at(f"d{number}", 0)
+    late = rows.idle + 1
+    rows.at("alive", late)
+    before = len(rows)
+    rows.tend(late)
+    assert 0 < before - len(rows) <= TEND_AT_ONCE
+    for _ in range(1_000 // TEND_AT_ONCE + 1):
+        rows.tend(late)
+    assert len(rows) == 1
+    assert rows.forgotten == 1_000

@@ -7,8 +7,7 @@ Conventions, kept by README.md and docs/**/*.md:
 - ``thenwire`` blocks are rules, checked together with the rule files that the page has shown before, and
   their tests are run. Words after the language say what is to be expected of them: ``preamble``
   (stands before each later block without a name), ``mobile`` (uses the shipped pack), ``draft`` (no
-  error; warnings and tests come later on the page), ``bad TW401`` (gives that error), ``not-run-yet``
-  (checks, and the engine says TW901).
+  error; warnings and tests come later on the page), ``bad TW401`` (gives that error).
 - ``console`` blocks hold commands after ``$`` and what they print. A line ``...`` stands for one
   or more lines, ``...`` in a line for any text. ``exit=1`` is the exit code of its commands where it
   is not 0.

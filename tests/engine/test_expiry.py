@@ -34,7 +34,7 @@ def test_a_device_that_never_returns_is_forgotten() -> None:
     for number in range(1000):
         feed(matcher, "a", f"d{number}", number)
     assert devices(matcher) == 1000
-    for minute in range(0, 6 * 60):
+    for minute in range(6 * 60):
         feed(matcher, "a", "alive", minute * MINUTE)
     assert devices(matcher) == 1
 
@@ -42,7 +42,7 @@ def test_a_device_that_never_returns_is_forgotten() -> None:
 def test_nothing_is_forgotten_that_a_late_event_may_meet() -> None:
     matcher = engine.Matcher(dsl.load_text(RULES))
     feed(matcher, "a", "d1", 0)
-    for minute in range(0, 62):
+    for minute in range(62):
         feed(matcher, "b", "alive", minute * MINUTE)
     assert len(feed(matcher, "b", "d1", 61 * MINUTE - HOUR)) == 1
 
@@ -62,7 +62,7 @@ def test_memory_is_bounded_by_the_live_devices() -> None:
 def test_a_returning_device_starts_anew_and_old_events_are_counted() -> None:
     matcher = engine.Matcher(dsl.load_text(RULES))
     feed(matcher, "a", "d1", 0)
-    for minute in range(0, 6 * 60):
+    for minute in range(6 * 60):
         feed(matcher, "a", "alive", minute * MINUTE)
     now = 6 * 60 * MINUTE
     feed(matcher, "a", "d1", now)
@@ -77,7 +77,7 @@ def test_a_device_that_waits_for_a_clock_is_kept() -> None:
     rules = "EVENT a GRACE 1m LATE 1h {} EVENT b {} RULE dark { WHEN a THEN NO b FOR 15m }"
     matcher = engine.Matcher(dsl.load_text(rules))
     feed(matcher, "a", "d1", 0)
-    for minute in range(0, 6 * 60):
+    for minute in range(6 * 60):
         feed(matcher, "a", "alive", minute * MINUTE)
     assert devices(matcher, "dark") == 2
     assert {alert.device for alert in matcher.close()} == {"d1", "alive"}

@@ -342,9 +342,10 @@ def test_an_inventory_says_who_is_silent_and_in_which_group() -> None:
 
 def test_a_field_says_the_group() -> None:
     said = [
-        event("device.posture", 0, d, compromised=False, group_name=g) for d, g in (("d1", "x"), ("d2", "y"))
+        event("device.posture", 0, device, source="mdm", compromised=False, group_name=group)
+        for device, group in (("d1", "x"), ("d2", "y"))
     ]
-    found = fed(rules(CRASH), [*said, flow(1), crash(2), flow(3, "d2")], group="group_name")
+    found = fed(rules(CRASH), [*said, flow(1), crash(2), flow(3, "d2", source="vpn")], group="group_name")
     assert {row.group: row.verdict for row in found.rules} == {"x": EVALUABLE, "y": BLIND}
 
 

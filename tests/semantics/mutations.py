@@ -302,7 +302,7 @@ FAULTS: dict[str, list[Patch]] = {
         ("rule_runtime", "if overdue:", "if overdue and not overdue:")
     ],
     "what follows a late event is not run again": [
-        ("rule_runtime", "last += 2 * horizon", "last += 0 * horizon"),
+        ("rule_runtime", "last + 2 * horizon + state.longest", "last + state.longest"),
     ],
     "what precedes a late event is not run again": [
         (

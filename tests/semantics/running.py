@@ -12,23 +12,15 @@ Open = tuple[tuple[str, ...], tuple[str, ...]]
 """An alert that stands: its key in the order of BY, and the ids of its evidence in step order."""
 
 
-def not_run_yet(ruleset: m.RuleSet) -> bool:
-    """Whether the engine says TW901 of a rule: it does not run that construct yet."""
-    return any(d.code == "TW901" for d in engine.Matcher(ruleset).diagnostics)
-
-
 def runnable(ruleset: m.RuleSet) -> bool:
     """Whether the one rule loads and runs. Asserts that the reasons why not are the few that may be:
-    bounds that exclude each other, constructs that the engine does not run yet, and more
-    alternatives than it takes.
+    bounds that exclude each other, and more alternatives than it takes.
     """
     errors = {d.code for d in ruleset.errors}
     # TW201: a rule that reads the alerts of one that has an error.
     assert errors <= ({"TW409", "TW201"} if "TW409" in errors else set()), [d.message for d in ruleset.errors]
     refused = engine.Matcher(ruleset).diagnostics
-    assert all(d.code == "TW901" or "combinations of branches" in d.message for d in refused), [
-        d.message for d in refused
-    ]
+    assert all(d.code == "TW903" for d in refused), [d.message for d in refused]
     return not errors and not refused
 
 

@@ -34,7 +34,12 @@ def test_a_late_event_goes_to_the_late_subject_as_it_came(form: str) -> None:
     late = json.dumps(event(DAY - 3_660_001, extra={"not": "declared"})).encode()
     just_in_time = json.dumps(event(DAY - 3_660_000)).encode()
     assert process(processor, now, 6) == []
-    payload = {"one": late, "array": b"[" + just_in_time + b", " + late + b"]", "lines": now + b"\n" + late}[form]
+    forms = {
+        "one": late,
+        "array": b"[" + just_in_time + b", " + late + b"]",
+        "lines": now + b"\n" + late,
+    }
+    payload = forms[form]
     out = [one for one in process(processor, payload, 7) if not one.subject.startswith("alerts.")]
     assert [one.subject for one in out] == ["late.thenwire.net=2Eflow"]
     assert out[0].payload == late

@@ -2,6 +2,7 @@
 
 from engine.report.html.collect import Collector
 from engine.report.html.facts import NearMiss, Report, build
+from engine.report.html.histories import Followed
 from engine.report.html.page import render
 
-__all__ = ["Collector", "NearMiss", "Report", "build", "render"]
+__all__ = ["Collector", "Followed", "NearMiss", "Report", "build", "render"]

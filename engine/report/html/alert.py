@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,9 @@ from engine.alerts import Alert, Deviation, StepEvidence, encode
 from engine.events import epoch_ms
 from engine.report.html.band import band
 from engine.report.html.collect import Revision, Shown, grade
+from engine.report.html.histories import Past
 from engine.report.html.markup import Child, Markup, join, json_text, tag
+from engine.report.html.past import plot
 from engine.report.html.prose import prose
 from engine.report.html.timeline import timeline
 
@@ -27,7 +29,7 @@ def anchor(rule: str) -> str:
     return "rule-" + rule.replace(" ", "_")
 
 
-def entry(shown: Shown, detailed: bool) -> Markup:
+def entry(shown: Shown, past: Mapping[tuple[str, int], Past], detailed: bool) -> Markup:
     """An alert in the list: its line, and below it what explains it, if ``detailed``."""
     alert = shown.alert
     closed = alert.status == "closed"
@@ -56,7 +58,7 @@ def entry(shown: Shown, detailed: bool) -> Markup:
     )
     parts = [line]
     if detailed:
-        cell = tag("td", _detail(shown), colspan=COLUMNS)
+        cell = tag("td", _detail(shown, past), colspan=COLUMNS)
         parts.append(tag("tr", cell, class_="detail", id=f"detail-{alert.id}"))
     return tag(
         "tbody",
@@ -81,7 +83,7 @@ def _time(time: str, to: str = "ms") -> Markup:
     return tag("time", shown[:19] if to == "s" else shown, datetime=time)
 
 
-def _detail(shown: Shown) -> Markup:
+def _detail(shown: Shown, past: Mapping[tuple[str, int], Past]) -> Markup:
     alert = shown.alert
     heading = f"heading-{alert.id}"
     risk = "none given" if alert.risk is None else f"{alert.risk:.0f}"
@@ -100,7 +102,7 @@ def _detail(shown: Shown) -> Markup:
         tag("p", prose(alert.reason), class_="reason"),
         _timeline(alert),
         _evidence(alert),
-        _block("Far from normal", *map(_deviation, alert.deviation)) if alert.deviation else None,
+        _deviations(alert, past),
         tag("div", *_blocks(shown), class_="blocks"),
         _last(alert),
         aria_labelledby=heading,
@@ -222,21 +224,43 @@ def _blocks(shown: Shown) -> Iterable[Markup]:
         yield _block(f"Why the confidence is {alert.confidence.level}", why)
     yield _block("How it came in", tag("ul", *(tag("li", prose(line)) for line in _timing(alert))))
     if len(shown.revisions) > 1 or alert.revision > 1:
-        yield _block("What became of it", _history(shown))
+        yield _block("What became of it", _story(shown))
 
 
 def _block(title: str, *parts: Child) -> Markup:
     return tag("section", tag("h4", title), *parts, class_="block")
 
 
-def _deviation(deviation: Deviation) -> Markup:
+def _deviations(alert: Alert, past: Mapping[tuple[str, int], Past]) -> Markup | None:
+    if not alert.deviation:
+        return None
+    times = {step.name: epoch_ms(step.time) for step in alert.steps}
+    figures: list[Markup] = []
+    for place, deviation in enumerate(alert.deviation):
+        known = past.get((alert.id, place))
+        drawn = None if known is None else _history(deviation, known, times.get(deviation.step, 0))
+        figures.append(_deviation(deviation, drawn))
+    return _block("Far from normal", *figures)
+
+
+def _history(deviation: Deviation, past: Past, time: int) -> Markup | None:
+    drawn = plot(past, time)
+    if drawn is None:
+        return None
+    left_out = f", without the {past.older:,} older ones" if past.older else ""
+    told = f"The values of {deviation.baseline} around it, and the band that was usual then{left_out}:"
+    return join(tag("small", told), drawn)
+
+
+def _deviation(deviation: Deviation, past: Markup | None) -> Markup:
     whose = f"the history of this {deviation.scope}" if deviation.scope == "device" else "the fleet's history"
     peer = ", because its own is too short" if deviation.peer else ""
     told = (
         f"At step {deviation.step}, against {whose}{peer}: {deviation.samples:,} samples over "
         f"{format_duration(deviation.age_ms // 1000 * 1000)}, state {deviation.state}."
     )
-    return tag("figure", tag("figcaption", tag("b", judged(deviation)), tag("small", told)), band(deviation))
+    caption = tag("figcaption", tag("b", judged(deviation)), tag("small", told))
+    return tag("figure", caption, band(deviation), past)
 
 
 def _timing(alert: Alert) -> Iterable[str]:
@@ -255,7 +279,7 @@ def _timing(alert: Alert) -> Iterable[str]:
         yield f"It stands for {alert.dedup.count:,} matches; {before}."
 
 
-def _history(shown: Shown) -> Markup:
+def _story(shown: Shown) -> Markup:
     rows: list[Markup] = []
     for at, revision in enumerate(shown.revisions):
         if at == 1 and shown.left_out:

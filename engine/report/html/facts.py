@@ -21,6 +21,7 @@ from engine.plan import RulePlan
 from engine.replay import Tally
 from engine.report.fits import Fits, SourceFits
 from engine.report.html.collect import Collector, Outline, Shown
+from engine.report.html.histories import Past
 from engine.sources import Refusal
 
 MAX_ROWS = 100
@@ -80,6 +81,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     matched: int
     unread: int
     not_running: list[str]
+    past: dict[tuple[str, int], Past]
     devices: int
     first_ms: int | None
     last_ms: int | None
@@ -98,6 +100,7 @@ def build(
     recordings: Sequence[str],
     warnings: Sequence[CapWarning] = (),
     near_misses: Mapping[str, Sequence[NearMiss]] | None = None,
+    past: Mapping[tuple[str, int], Past] | None = None,
 ) -> Report:
     """The report of a replay that has ended.
 
@@ -109,6 +112,7 @@ def build(
         tally: what was read.
         recordings: their names.
         warnings: what was dropped at caps.
+        past: the histories of baselines, as :meth:`Followed.past` gives them, where they were read.
         near_misses: for rules without alerts, by rule, where somebody has worked them out.
     """
     outlines = list(collector.outlines.values())
@@ -129,6 +133,7 @@ def build(
         records=tally.records,
         matched=tally.events,
         unread=tally.unread,
+        past=dict(past or {}),
         not_running=[_fault(d) for d in (*ruleset.errors, *matcher.diagnostics)],
         devices=len(tally.devices),
         first_ms=tally.first_ms,

@@ -165,7 +165,7 @@ def _alerts(report: Report, most: int) -> Iterable[Child]:
     entries: list[Markup] = []
     left, listed_only = most, 0
     for shown in report.shown:
-        made = entry(shown, detailed=left > 0)
+        made = entry(shown, report.past, detailed=left > 0)
         listed_only += left <= 0
         left -= len(made)
         entries.append(made)

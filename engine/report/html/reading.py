@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePath
 
 from engine.alerting.words import kind_in_words
 from engine.report.html.facts import MAX_ROWS, Report
@@ -78,7 +79,7 @@ def _refused(report: Report) -> Markup:
             "tr",
             tag("th", reason.replace("_", " "), scope="row"),
             tag("td", f"{count:,}", class_="num"),
-            tag("td", *(tag("small", f"{e.origin}: {e.detail}") for e in examples)),
+            tag("td", *(tag("small", f"{PurePath(e.origin).name}: {e.detail}") for e in examples)),
         )
         for reason, count, examples in report.refused
     ]
