@@ -57,7 +57,7 @@ class DrillReport(msgspec.Struct, frozen=True):
     Attributes:
         ok: the alert came, and was stored, in time.
         failed: the hop that failed.
-        alert_seconds: from the moment at which the chain's last event was published to the alert.
+        alert_seconds: to the alert, from the moment at which the last event before it was published.
         other_version: the service runs another version of the rule than the one the chain was made with.
         left: what could not be taken away, or was left on purpose.
     """
@@ -121,7 +121,7 @@ class _Drill:
         self._token = encode_token(chain.device)
         self._hops: list[Hop] = []
         self._sequences: list[int] = []
-        self._published_at = 0.0
+        self._published: list[float] = []
         self._alert: asyncio.Future[tuple[Alert, str, float]] = asyncio.get_running_loop().create_future()
         self._letters: deque[tuple[int, str]] = deque(maxlen=_LETTERS)
         self._left: list[str] = []
@@ -159,7 +159,7 @@ class _Drill:
             hops=tuple(self._hops),
             alert=alert.id if alert is not None else None,
             severity=alert.severity if alert is not None else None,
-            alert_seconds=round(seen - self._published_at, 4) if alert is not None else None,
+            alert_seconds=round(self._after(seen), 4) if alert is not None else None,
             other_version=alert is not None and alert.rule.hash != self._chain.hash,
             left=tuple(self._left),
         )
@@ -215,7 +215,7 @@ class _Drill:
             together = [event for event in training if event["kind"] == kind]
             await self._store(kind, msgspec.json.encode(together), f"{self._chain.device}:training:{kind}")
         for event in self._chain.events:
-            self._published_at = time.monotonic()
+            self._published.append(time.monotonic())
             await self._store(event["kind"], msgspec.json.encode(event), event["id"])
         usual = f" after {len(training)} that train a baseline" if training else ""
         first, last = self._sequences[0], self._sequences[-1]
@@ -257,7 +257,7 @@ class _Drill:
                 + (letters or f"the service read the events ({kinds}), and its rules make nothing of them")
             )
         alert, subject, seen = self._alert.result()
-        return f"{alert.severity} on {subject}, {seen - self._published_at:.3f} s after the last event"
+        return f"{alert.severity} on {subject}, {self._after(seen):.3f} s after the last event"
 
     async def _stored(self) -> str:
         _, subject, _ = self._alert.result()
@@ -334,6 +334,10 @@ class _Drill:
             self._left.append(f"{subject} in {stream}: {error}")
 
     # --- help
+
+    def _after(self, seen: float) -> float:
+        """Seconds from the last event that was published before the alert was seen."""
+        return seen - max(when for when in self._published if when <= seen)
 
     def _js(self) -> Any:
         return self._connection.jetstream(timeout=_PUBLISH_SECONDS)

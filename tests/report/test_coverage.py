@@ -181,6 +181,13 @@ def test_a_device_whose_source_reports_need_not_have_crashed_yet() -> None:
     assert only(fed(rules(CRASH), unnamed)).devices.evaluable == 1  # type: ignore[union-attr]
 
 
+def test_a_group_counts_on_what_its_source_sends_elsewhere() -> None:
+    listed = (Listed("d1", "x"), Listed("d2", "y"))
+    assert row_of(fed(rules(CRASH), [flow(1), crash(2), flow(3, "d2")], listed), "crash", "y").verdict == EVALUABLE
+    other = [flow(1), crash(2), flow(3, "d2", source="vpn")]
+    assert row_of(fed(rules(CRASH), other, listed), "crash", "y").verdict == BLIND
+
+
 def test_too_few_devices_with_everything_degrade() -> None:
     others = [event("device.posture", n, f"d{n}", source="mdm", compromised=False) for n in range(5, 9)]
     row = only(fed(rules(CRASH), [flow(1), crash(2), *others]))

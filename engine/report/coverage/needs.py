@@ -134,8 +134,6 @@ def judged(part: Part, of: Callable[[Look], int]) -> int:
     levels = sorted((judged(inner, of) for inner in part.parts), reverse=True)
     if isinstance(part, Every):
         return levels[-1]
-    if levels[part.needed - 1] == 0:
-        return 0
     return min(levels[part.needed - 1], 2 if levels[-1] == 2 else 1)
 
 

@@ -19,7 +19,7 @@ from engine.report.html.markup import Child, Markup, join, raw, tag
 from engine.report.html.reading import reading
 from engine.report.html.rules import overview, rule_section, silent
 
-MAX_DETAIL_CHARACTERS = 32_000_000
+MAX_DETAIL_CHARACTERS = 16_000_000
 """Of the page, for what explains alerts; those for which nothing is left are listed only."""
 MAX_CHOICES = 500
 """Rules or devices that a filter offers; the search field finds the others."""
@@ -51,6 +51,7 @@ def render(report: Report, most: int = MAX_DETAIL_CHARACTERS) -> bytes:
         tag("meta", name="generator", content=f"thenwire {__version__}"),
         tag("title", f"{_count(len(report.outlines), 'alert')} · thenwire replay"),
         raw("style", style),
+        raw("script", script),
     )
     body = tag(
         "body",
@@ -58,7 +59,6 @@ def render(report: Report, most: int = MAX_DETAIL_CHARACTERS) -> bytes:
         _header(report),
         tag("main", *_sections(report, most)),
         tag("footer", f"thenwire {__version__} · times are UTC", class_="page"),
-        raw("script", script),
     )
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n".encode()
 

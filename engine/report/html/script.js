@@ -1,7 +1,8 @@
 "use strict";
 // Filters, sorts and opens what is on the page already. Nothing is made of text, and nothing is fetched.
-(() => {
-  document.documentElement.classList.add("js");
+// Known before the first line of the page is drawn: what is closed then is never laid out.
+document.documentElement.classList.add("js");
+addEventListener("DOMContentLoaded", () => {
   const table = document.querySelector("table.alerts");
   if (!table) return;
   const entries = [...table.tBodies];
@@ -132,4 +133,4 @@
   follow();
   if (entries.length === 1) setOpen(entries[0], true);
   filter();
-})();
+});
