@@ -65,7 +65,7 @@ class AlertEvents:
             tag=event.kind,
             kw_only=True,
             gc=False,
-            namespace={"kind": event.kind},
+            namespace={"kind": event.kind, "is_alert": True},
         )
         self.struct = cast("type[Event]", built)
 

@@ -137,9 +137,9 @@ class Automaton:
         self.dropped = 0
 
     @property
-    def idle(self) -> bool:
-        """True where nothing waits and no guard is remembered."""
-        return not self._keys and not any(self._vetoes)
+    def waits(self) -> bool:
+        """Whether a choice waits for a further event."""
+        return bool(self._keys)
 
     def feed(self, kept: Kept) -> list[Match]:
         """One event, in order; the matches it completes, in order of their starts."""

@@ -50,6 +50,13 @@ class Stale:
         self.last = max(self.last, kept.time)
 
 
+# An idle device must cost little: what its rule never fills, or has not filled yet, is shared and empty.
+_NONE_HELD: list[Match] = []
+_NONE_ARMED: dict[int, int] = {}
+_NONE_COUNTED: dict[tuple[object, ...], int] = {}
+_NONE_PUBLISHED: list[Published] = []
+
+
 class DeviceState:
     """See the head of this file. A fleet rule has one, for the device of the empty name."""
 
@@ -70,19 +77,19 @@ class DeviceState:
     def __init__(self, plan: RulePlan, device: str, known_from: int) -> None:
         self.device = device
         self.automaton = new_automaton(plan)
-        self.held: list[Match] = []
+        self.held: list[Match] = [] if plan.clock_kinds else _NONE_HELD
         """Matches that rest on deadlines the clocks have not passed."""
-        self.armed: dict[int, int] = {}
+        self.armed: dict[int, int] = {} if plan.clock_kinds else _NONE_ARMED
         """For each clock of the rule the deadline that waits in the heap."""
         self.advanced = ALWAYS_KNOWN
         """Deadlines up to here are judged: an event at or before it is out of order."""
         self.history: list[Kept] = []
-        self.published: list[Published] = []
+        self.published: list[Published] = _NONE_PUBLISHED
         self.known_from = known_from
         """Before this time events are no longer kept: results that need them do not change."""
         self.longest = 0
         """The longest interval it has sent, in milliseconds."""
-        self.counts: dict[tuple[object, ...], int] = {}
+        self.counts: dict[tuple[object, ...], int] = {} if plan.rule.suppress is not None else _NONE_COUNTED
         """Suppressed matches by SUPPRESS group since the last published alert."""
         self.stale: Stale | None = None
         """Set while the answer waits to be brought up to date (engine/rerun_debt.py)."""

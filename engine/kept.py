@@ -39,7 +39,7 @@ class Kept:
         self.event = event
         self.time = time
         # An alert as an event stands just behind the event that completes it.
-        self.order: Order = (time, position, 1) if event.kind.startswith("alert:") else (time, position)
+        self.order: Order = (time, position, 1) if event.is_alert else (time, position)
         self.begin = time if start is None else start
         self.mask = mask
         self.key = key

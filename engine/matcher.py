@@ -15,35 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Final, Protocol
 
 import msgspec
 
-from dsl import expressions as e
 from dsl import model as m
 from dsl.diagnostics import Diagnostic
 from engine.alert_events import AlertEvents, kind_of, read_rules
 from engine.alerts import Alert
 from engine.baselines.declared import Baselines
-from engine.baselines.observing import Observed, observing
 from engine.caps import CapWarning
 from engine.clocks import Clocks, Due
-from engine.codegen import Emitter, Places, compile_function
-from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder, attribute
-from engine.plan import Plan, Role, make_plan
+from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder
+from engine.handlers import Calls, Handler, HandlerMaker, KindCount, KindHandler
+from engine.plan import Plan, make_plan
 from engine.rerun_debt import RerunDebt
 from engine.rule_runtime import RuleRuntime
-from engine.sightings import EVERY_MS, NEVER, Sightings
+from engine.sightings import Sightings
 from engine.storms import LEAST as STORM_LEAST
 
-Handler = Callable[[Any, int, list[Alert]], None]
-
-
-class KindCount(msgspec.Struct):
-    """What happened to the events of one kind: all, and those too late to be matched."""
-
-    seen: int = 0
-    late: int = 0
+ONE_RECORD: Final = 1 << POSITION_SHIFT
 
 
 class ListChange(msgspec.Struct, frozen=True):
@@ -51,6 +42,12 @@ class ListChange(msgspec.Struct, frozen=True):
 
     added: int
     removed: int
+
+
+class Feed(Protocol):
+    """Takes an event, and its position unless it follows the one before; gives the alerts it causes."""
+
+    def __call__(self, event: Event, position: int | None = None) -> list[Alert]: ...
 
 
 class RuleCount(msgspec.Struct, frozen=True):
@@ -76,8 +73,8 @@ class Matcher:
     Args:
         ruleset: from ``dsl.load``. Rules beyond a limit of the engine are left out: ``diagnostics`` says so.
         on_fit: called for each event that fits a source of a rule, with the rule's index in
-            ``plan.rules`` and the bits of the sources (``engine.plan_fields.sources_in``), before
-            keys are looked at. For reports; None costs nothing.
+            ``plan.rules``, the bits of the sources (``engine.plan_fields.sources_in``) and its device,
+            before keys are looked at. For reports; None costs nothing.
         also_read: fields by kind to decode besides those that rules read, for who looks at events on
             their way. It changes no alert.
 
@@ -89,10 +86,9 @@ class Matcher:
     def __init__(
         self,
         ruleset: m.RuleSet,
-        on_fit: Callable[[int, int], None] | None = None,
+        on_fit: Callable[[int, int, str], None] | None = None,
         also_read: Mapping[str, frozenset[str]] = MappingProxyType({}),
     ) -> None:
-        self._on_fit = on_fit
         self.plan: Plan = make_plan(ruleset)
         self.diagnostics: tuple[Diagnostic, ...] = self.plan.diagnostics
         extra = {k: self.plan.read.get(k, frozenset()) | fields for k, fields in also_read.items()}
@@ -121,20 +117,36 @@ class Matcher:
         }
         self.was_late = False
         """Set when an event was too late to be matched; who wants to know sets it back."""
-        self.counts: dict[str, KindCount] = {}
-        self.sources: dict[str, str] = {}
+        calls = Calls(self._moved, self._clocks.arrived, self._sweep, self._too_late, on_fit)
+        watched = self._clocks.watched
+        maker = HandlerMaker(self.plan, self._runtimes, self.baselines, self.sightings, watched, calls)
+        self._kinds: dict[str, KindHandler] = {}
         self._handlers: dict[type[Event], Handler] = {}
         for kind, struct in self.decoder.types.items():
-            self._handlers[struct] = self._first(struct, self._handler(kind, ruleset.events[kind]))
+            made = self._kinds[kind] = maker.make(kind, ruleset.events[kind], has_clock=True)
+            self._handlers[struct] = self._first(struct, made.handle)
         self._alert_events = {name: AlertEvents(self.plan.events[kind_of(name)]) for name in self._readers}
-        for name, made in self._alert_events.items():
-            self._handlers[made.struct] = self._handler(kind_of(name), self.plan.events[kind_of(name)])
-        self._position = 0
+        for name, alert_event in self._alert_events.items():
+            made = maker.make(kind_of(name), self.plan.events[kind_of(name)], has_clock=False)
+            self._kinds[kind_of(name)] = made
+            self._handlers[alert_event.struct] = made.handle
+        self.feed: Feed = self._feeder()
+        """One event; the alerts it causes: creates, and updates and closes of earlier ones."""
 
     @property
     def rules(self) -> tuple[str, ...]:
         """Names of the rules that run."""
         return tuple(plan.rule.name for plan in self.plan.rules)
+
+    @property
+    def counts(self) -> dict[str, KindCount]:
+        """What happened to the events of each kind that rules read."""
+        return {kind: self._kinds[kind].count for kind in self.decoder.types}
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The generated code by event kind."""
+        return {kind: made.source for kind, made in self._kinds.items()}
 
     def replace_list(self, name: str, entries: Iterable[str]) -> ListChange:
         """Give a LIST other entries; events from now on are held against these. Alerts stay as they are.
@@ -153,16 +165,22 @@ class Matcher:
         test.replace(tuple(dict.fromkeys(entries)))
         return ListChange(len(test.entries - before), len(before - test.entries))
 
-    def feed(self, event: Event, position: int | None = None) -> list[Alert]:
-        """One event; the alerts it causes: creates, and updates and closes of earlier ones."""
-        if position is None:
-            self._position += 1 << POSITION_SHIFT
-            position = self._position
-        out: list[Alert] = []
-        self._handlers[type(event)](event, position, out)
-        if self._spoken:
-            self._relay(out)
-        return out
+    def _feeder(self) -> Feed:
+        """:attr:`feed`, a closure: this is the way of every event."""
+        handlers, spoken, relay = self._handlers, self._spoken, self._relay
+        last = 0
+
+        def feed(event: Event, position: int | None = None) -> list[Alert]:
+            nonlocal last
+            if position is None:
+                last = position = last + ONE_RECORD
+            out: list[Alert] = []
+            handlers[type(event)](event, position, out)
+            if spoken:
+                relay(out)
+            return out
+
+        return feed
 
     def advance(self, now_ms: int) -> list[Alert]:
         """The wall clock shows ``now_ms``: types that are silent follow it (``clocks.Clocks``). The
@@ -219,8 +237,8 @@ class Matcher:
             if runtime.storms:
                 runtime.heard(kind, time)
 
-    def _sweep(self, kind: str, time: int, sweep_at: list[int]) -> None:
-        """Forget devices of which the rules that read a type will hear no more."""
+    def _sweep(self, kind: str, time: int) -> int:
+        """Forget devices of which the rules that read a type will hear no more; when to look again."""
         runtimes = self._reading[kind]
         for runtime in runtimes:
             runtime.sweep(time)
@@ -228,7 +246,7 @@ class Matcher:
             self.baselines.forget(time)
         # Devices that come in later may have to be forgotten before what is known now.
         soonest = min((runtime.expiry.keep_ms for runtime in runtimes), default=MAX_TIME_MS)
-        sweep_at[0] = min([runtime.expiry.next for runtime in runtimes] + [time + soonest])
+        return min([runtime.expiry.next for runtime in runtimes] + [time + soonest])
 
     def _too_late(self) -> None:
         self.was_late = True
@@ -285,8 +303,6 @@ class Matcher:
         of_rules = [warning for runtime in self._runtimes for warning in runtime.caps.take()]
         return of_rules + self.baselines.cap_warnings()
 
-    # --- generated handlers
-
     def _first(self, struct: type[Event], handler: Handler) -> Handler:
         """A handler that takes the first event of a kind, to know since when the engine watches, and
         then makes way.
@@ -298,136 +314,3 @@ class Matcher:
             handler(event, position, out)
 
         return first
-
-    def _handler(self, kind: str, event: m.EventType) -> Handler:
-        """The function for one kind: baselines observe, each distinct question is asked once, and
-        rules whose sources fit take the event.
-        """
-        emitter = Emitter(self.plan.lists)
-        names = emitter.names
-        places = Places(event="e")
-        lines = ["def handle(e, position, out):", "    time = e.time"]
-        if kind in self.decoder.types:
-            # Alerts have no clock of their own and are never late.
-            names["count"] = self.counts[kind] = KindCount()
-            names["clock"] = [0]
-            names["LATE"] = event.late_ms + event.grace_ms
-            watched = kind in self._clocks.watched
-            names["moved"], names["arrived"], names["kind"] = self._moved, self._clocks.arrived, kind
-            read = kind in self._reading
-            names["sweep"], names["sweep_at"], names["too_late"] = self._sweep, [0], self._too_late
-            lines += [
-                "    count.seen += 1",
-                *(["    arrived(kind)"] if watched else []),
-                "    if time > clock[0]:",
-                "        clock[0] = time",
-                *(["        moved(kind, time, out)"] if watched else []),
-                *(
-                    ["        if time >= sweep_at[0]:", "            sweep(kind, time, sweep_at)"]
-                    if read
-                    else []
-                ),
-                "    elif time < clock[0] - LATE:",
-                "        count.late += 1",
-                "        too_late()",
-                "        return",
-                "    elif time < earliest[0]:",
-                "        watch_since(time)",
-            ]
-            names["earliest"], names["watch_since"] = self.sightings.earliest, self.sightings.watch_since
-            if kind in self.sightings.last:
-                names["sighted"], names["note"] = self.sightings.last[kind], self.sightings.note
-                names["kind"], names["NEVER"] = kind, NEVER
-                lines += [
-                    f"    if time - sighted.get(e.device, NEVER) > {EVERY_MS}:",
-                    "        note(kind, e.device, time)",
-                ]
-        observed = self._observe(kind, emitter, places)
-        lines += observed.lines
-        roles = self.plan.roles.get(kind, ())
-        shared = _shared([role.local for role in roles])
-        for index, condition in enumerate(shared):
-            lines.append(f"    c{index} = {emitter.condition(condition, places)}")
-        if observed.names:
-            lines.append("    r = None")
-        by_rule: dict[int, list[Role]] = {}
-        for role in roles:
-            by_rule.setdefault(role.rule, []).append(role)
-        for rule, of_rule in by_rule.items():
-            self._rule_lines(rule, of_rule, event, emitter, places, shared, observed.readings, lines)
-        source = "\n".join(lines) + "\n"
-        self.sources[kind] = source
-        handler: Handler = compile_function("handle", source, names)
-        return handler
-
-    def _observe(self, kind: str, emitter: Emitter, places: Places) -> Observed:
-        """The code that lets the kind's baselines take the event."""
-        observed = observing(kind, self.baselines, emitter, places)
-        places.observed.update(observed.arguments)
-        for name in observed.names:
-            estimator = self.baselines.estimators[name]
-            for function in (*estimator.functions, "ready"):
-                emitter.constant((name, function), lambda x=estimator, f=function: x.ask(f), "ask")  # type: ignore[misc]
-        return observed
-
-    def _rule_lines(
-        self,
-        rule: int,
-        roles: list[Role],
-        event: m.EventType,
-        emitter: Emitter,
-        places: Places,
-        shared: list[e.Condition],
-        read: str,
-        lines: list[str],
-    ) -> None:
-        runtime = self._runtimes[rule]
-        emitter.names[f"take_{rule}"] = runtime.take
-        emitter.names[f"no_key_{rule}"] = runtime.no_key
-        parts: list[str] = []
-        declared: list[str] = []
-        for key in runtime.plan.key_fields:
-            if key in event.fields or key in ("source", "quality", "attribution", "id"):
-                parts.append(f"e.{attribute(key)}")
-                declared.append(f"e.{attribute(key)}")
-            else:
-                parts.append("None")
-        key_tuple = "(" + "".join(f"{part}, " for part in parts) + ")"
-        readings = "r" if read else "None"
-        take = [f"take_{rule}(e, position, m, {key_tuple}, {readings}, out)"]
-        if read:
-            take = ["if r is None:", f"    r = {read}", *take]
-        if len(roles) == 1:
-            lines.append(f"    if {_ask(roles[0].local, shared, emitter, places)}:")
-            lines.append(f"        m = {roles[0].bit}")
-        else:
-            lines.append("    m = 0")
-            for role in roles:
-                lines.append(f"    if {_ask(role.local, shared, emitter, places)}:")
-                lines.append(f"        m |= {role.bit}")
-            lines.append("    if m:")
-        if self._on_fit is not None:
-            emitter.names["on_fit"] = self._on_fit
-            lines.append(f"        on_fit({rule}, m)")
-        if declared:
-            lines.append("        if " + " or ".join(f"{d} is None" for d in declared) + ":")
-            lines.append(f"            no_key_{rule}()")
-            lines.append("        else:")
-            lines.extend(f"            {line}" for line in take)
-        else:
-            lines.extend(f"        {line}" for line in take)
-
-
-def _shared(conditions: list[e.Condition]) -> list[e.Condition]:
-    """Conditions that more than one source asks: worked out once an event."""
-    seen: dict[e.Condition, int] = {}
-    for condition in conditions:
-        if not isinstance(condition, e.Always):
-            seen[condition] = seen.get(condition, 0) + 1
-    return [condition for condition, times in seen.items() if times > 1]
-
-
-def _ask(condition: e.Condition, shared: list[e.Condition], emitter: Emitter, places: Places) -> str:
-    if condition in shared:
-        return f"c{shared.index(condition)}"
-    return emitter.condition(condition, places)

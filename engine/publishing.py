@@ -75,6 +75,10 @@ class Publishing:
         """Remember what was said as long as it can change, within the cap. What was only counted goes
         first: a published alert decides about those that come after it.
         """
+        if not state.published:
+            # The empty list is everybody's.
+            state.published = [published]
+            return
         kept = state.published
         kept.append(published)
         if len(kept) >= MAX_PUBLISHED + _CUT_BY:

@@ -67,6 +67,10 @@ class RuleRuntime:
         self._veto_mask = 0
         for veto in plan.table.vetoes:
             self._veto_mask |= veto.bit
+        self._start_mask = plan.table.start_mask
+        # Events that an automaton with nothing in it has to be told of.
+        self._wake_mask = -1 if isinstance(plan.table, SearchTable) else self._start_mask | self._veto_mask
+        self._of_devices = not plan.fleet
         self.devices: dict[str, DeviceState] = {}
         self._forgotten = ALWAYS_KNOWN
         """States that ended before this time are forgotten: what is older can no longer be judged."""
@@ -93,61 +97,80 @@ class RuleRuntime:
     ) -> None:
         """An event that fits the local part of the sources in ``mask``; alerts go to ``out``."""
         self.fits += 1
-        if mask & self._table.start_mask:
+        if mask & self._start_mask:
             self.starts += 1
         kept = Kept(event, position, mask, key, readings)
-        device = "" if self.plan.fleet else event.device
+        device = event.device if self._of_devices else ""
         state = self.devices.get(device)
         if state is None:
             state = self.devices[device] = DeviceState(self.plan, device, self._forgotten)
             self.expiry.add(state, kept.time)
-        history = state.history
-        state.longest = max(state.longest, kept.time - kept.begin)
         if self._debt.owed:
             self._debt.pay(PAID_BY_EVENT, out)
+        history, time = state.history, kept.time
+        if kept.begin != time:
+            state.longest = max(state.longest, time - kept.begin)
+        if (
+            (history and time <= history[-1].time)
+            or time <= state.advanced
+            or time < state.known_from
+            or state.stale is not None
+            or self.replacing is not None
+        ) and not self._goes_on(state, kept, out):
+            return
+        history.append(kept)
+        automaton = state.automaton
+        if mask & self._wake_mask or automaton.waits:
+            held = len(state.held)
+            for match in automaton.feed(kept):
+                self._publish_or_hold(state, match, out)
+            if automaton.dropped:
+                self.caps.met(CHOICES, device, automaton.dropped)
+                automaton.dropped = 0
+            if self.plan.clock_kinds:
+                self._arm(state, state.held[held:], out)
+        if len(history) % _TRIM_EVERY == 0:
+            self._trim(state, time)
+
+    def _goes_on(self, state: DeviceState, kept: Kept, out: list[Alert]) -> bool:
+        """An event that is not simply later than all before it: whether it goes on as if it were; else it
+        has been dealt with.
+        """
+        history = state.history
         if self.replacing is not None:
             self.replacing = None
-            self.catch_up(device, out)
-            before = state.remove(event)
+            self.catch_up(state.device, out)
+            before = state.remove(kept.event)
             insort(history, kept, key=order_of)
             self._rerun(state, kept, out, before)
-            return
-        if event.id is not None and state.has_duplicate(kept):
+            return False
+        if kept.event.id is not None and state.has_duplicate(kept):
             self.duplicates += 1
-            return
+            return False
         if kept.time < state.known_from:
-            self.caps.met(TOO_OLD, device)
+            self.caps.met(TOO_OLD, state.device)
             self.said.incomplete(state, kept, self._table.horizon_ms, out)
-            return
+            return False
         if state.stale is not None:
             insort(history, kept, key=order_of)
             self._cut(state)
             state.stale.add(kept)
-            return
+            return False
         if kept.time <= state.advanced or (history and kept.order < history[-1].order):
             insort(history, kept, key=order_of)
             self._cut(state)
             if self._debt.exceeded:
                 state.stale = Stale(kept)
-                self._debt.wait(self, device)
+                self._debt.wait(self, state.device)
             elif kept.time >= state.known_from:
                 self._rerun(state, kept, out)
-            return
-        history.append(kept)
-        if mask & self._veto_mask and any(match.last.time == kept.time for match in state.matches()):
+            return False
+        if kept.mask & self._veto_mask and any(match.last.time == kept.time for match in state.matches()):
             # A veto counts up to the time of the match, also when it stands behind it at that time.
+            history.append(kept)
             self._rerun(state, kept, out)
-            return
-        held = len(state.held)
-        for match in state.automaton.feed(kept):
-            self._publish_or_hold(state, match, out)
-        if state.automaton.dropped:
-            self.caps.met(CHOICES, device, state.automaton.dropped)
-            state.automaton.dropped = 0
-        if self.plan.clock_kinds:
-            self._arm(state, state.held[held:], out)
-        if len(history) % _TRIM_EVERY == 0:
-            self._trim(state, kept.time)
+            return False
+        return True
 
     def retract(self, event: Event, out: list[Alert]) -> None:
         """An event that was taken is no more: an alert that was closed, or no longer fits (item 15)."""

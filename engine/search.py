@@ -69,6 +69,11 @@ class Search:
         self._hunt = Hunt()
         self.dropped = 0
 
+    @property
+    def waits(self) -> bool:
+        """Whether an event may concern it that begins nothing: every event is indexed."""
+        return True
+
     def first_deadlines(self) -> dict[int, int]:
         """For each clock of the rule the first deadline that waits for it."""
         found: dict[int, int] = {}

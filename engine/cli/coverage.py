@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,9 @@ def coverage(
     group: str | None = None,
     devices: Path | None = None,
     retention: str | None = None,
+    server: str | None = None,
+    stream: str | None = None,
+    since: str | None = None,
     source: str | None = None,
     device: str | None = None,
     time_zone: str | None = None,
@@ -44,8 +49,8 @@ def coverage(
 ) -> int:
     """Say for each rule, platform and group of devices: EVALUABLE, DEGRADED or BLIND, and why.
 
-    Without recordings rules are held against the sources that thenwire knows; with recordings, against what
-    came. The exit code is 1 if a rule is BLIND anywhere.
+    Without recordings rules are held against the sources that thenwire knows; with recordings or a server,
+    against what came. The exit code is 1 if a rule is BLIND anywhere.
 
     Parameters
     ----------
@@ -63,6 +68,12 @@ def coverage(
         CSV of the devices there are: columns device and, if wanted, group and platform (ios, android).
     retention
         How long the input is kept, such as 7d.
+    server
+        In place of recordings: read what the input stream of a running service holds. Log in as for `run`.
+    stream
+        The service's input stream.
+    since
+        Only what the stream has stored in the last so long, such as 24h.
     source
         The format of all recordings, where the content does not show it.
     device
@@ -86,25 +97,24 @@ def coverage(
     try:
         zone = None if time_zone is None else times.zone(time_zone)
         kept = None if retention is None else duration_ms(retention)
+        back = None if since is None else duration_ms(since)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if recordings and server is not None:
+        raise UsageError("recordings and --server are two inputs; give one")
+    if server is None and (stream is not None or since is not None):
+        raise UsageError("--stream and --since are about a service; name it with --server")
     ruleset = load_rules(rules, set_ or ())
     _check_group(ruleset, group)
     matcher = WatchingMatcher(ruleset, () if devices is None else _listed(devices), group)
     print_diagnostics(ruleset, [*ruleset.errors, *matcher.diagnostics], err)
     if not ruleset.rules:
         raise UsageError("there are no rules")
-    recorded = bool(recordings) or devices is not None
-    with contextlib.ExitStack() as stack:
-        inputs = [Recording(opened(name, stack), name, source, device, zone) for name in recordings]
-        progress = stack.enter_context(reading_progress())
-        task = progress.add_task("reading", total=None)
-        work = Replay(matcher, inputs, lambda records: progress.update(task, completed=records))
-        for _ in work.run():
-            pass
-    for reason, count in sorted(work.tally.refused.items()):
-        err.print(safe(f"{plural(count, 'record')} refused: {reason}", "yellow"))
-    if recordings and not work.tally.records and work.tally.refused:
+    recorded = bool(recordings) or devices is not None or server is not None
+    if server is not None:
+        age = _from_service(matcher, server, stream, back)
+        kept = age if kept is None else kept
+    elif not _from_files(matcher, [(name, source, device, zone) for name in recordings]):
         complain("nothing could be read")
         return 2
     found = coverage_of(ruleset, matcher, recorded=recorded, retention_ms=kept)
@@ -117,6 +127,50 @@ def coverage(
     else:
         _show(found)
     return 1 if any(row.verdict == BLIND for row in found.rules) or ruleset.errors else 0
+
+
+def _from_files(
+    matcher: WatchingMatcher, files: list[tuple[str, str | None, str | None, tzinfo | None]]
+) -> bool:
+    """Feed recordings; False if there was something, and nothing of it could be read."""
+    with contextlib.ExitStack() as stack:
+        inputs = [Recording(opened(name, stack), name, *how) for name, *how in files]  # type: ignore[arg-type]
+        progress = stack.enter_context(reading_progress())
+        task = progress.add_task("reading", total=None)
+        work = Replay(matcher, inputs, lambda records: progress.update(task, completed=records))
+        for _ in work.run():
+            pass
+    _refusals(work.tally.refused)
+    return bool(work.tally.records) or not work.tally.refused
+
+
+def _from_service(
+    matcher: WatchingMatcher, server: str, stream: str | None, back_ms: int | None
+) -> int | None:
+    """Feed what a service's input stream holds; how long the stream keeps it, in milliseconds."""
+    from engine.service.errors import ServiceError, SettingsError
+    from engine.service.serve import run_loop
+    from engine.service.settings import load_settings
+    from engine.service.stored import feed_stored
+
+    given = {"servers": server} | ({} if stream is None else {"input_stream": stream})
+    since = None if back_ms is None else datetime.now(UTC) - timedelta(milliseconds=back_ms)
+    try:
+        settings = load_settings(given, os.environ)
+        with reading_progress() as progress:
+            task = progress.add_task("reading", total=None)
+            done = run_loop(
+                feed_stored(settings, matcher, since, lambda count: progress.update(task, completed=count))
+            )
+    except (SettingsError, ServiceError) as error:
+        raise UsageError(str(error)) from None
+    _refusals(done.refused)
+    return done.max_age_ms
+
+
+def _refusals(refused: dict[str, int]) -> None:
+    for reason, count in sorted(refused.items()):
+        err.print(safe(f"{plural(count, 'record')} refused: {reason}", "yellow"))
 
 
 def _is_recording(path: str) -> bool:

@@ -14,9 +14,9 @@ from engine.cli.common import UsageError, err
 from engine.cli.recordings import opened, reading_progress
 from engine.cli.show import safe
 from engine.matcher import Matcher
-from engine.replay import Recording, Replay, Tally
+from engine.replay import Recording, Replay, Takes, Tally
 from engine.report.fits import Fits
-from engine.report.html import Collector, Followed, build, render
+from engine.report.html import Collector, Followed, NearMiss, Wires, build, render
 from engine.report.html.histories import Past
 
 
@@ -47,7 +47,8 @@ class Page:
         recordings: Sequence[Recording],
         warnings: Sequence[CapWarning],
     ) -> None:
-        """Write the page. Recordings that are files are read again for the history of baselines.
+        """Write the page. Recordings that are files are read again for the history of baselines, and for
+        near misses of silent rules.
 
         Raises:
             UsageError: it cannot be written.
@@ -56,8 +57,19 @@ class Page:
             "standard input" if recording.name == "-" else Path(recording.name).name
             for recording in recordings
         ]
-        past = _past(ruleset, self.alerts, recordings)
-        report = build(ruleset, matcher, self.fits, self.alerts, tally, names, warnings, past=past)
+        past: dict[tuple[str, int], Past] = {}
+        misses: dict[str, list[NearMiss]] = {}
+        if all(recording.name != "-" for recording in recordings):
+            shown = self.alerts.shown()
+            followed = Followed(ruleset, shown)
+            if followed.keys:
+                _read_again(followed, recordings, "reading again, for baselines")
+                past = followed.past(shown)
+            wires = Wires(ruleset, matcher, self.fits)
+            if wires.wanted:
+                _read_again(wires, recordings, "reading again, for near misses")
+                misses = wires.misses()
+        report = build(ruleset, matcher, self.fits, self.alerts, tally, names, warnings, misses, past)
         page = render(report)
         try:
             self.path.write_bytes(page)
@@ -67,22 +79,15 @@ class Page:
         err.print(safe(f"report: {self.path}"))
 
 
-def _past(
-    ruleset: dsl.RuleSet, alerts: Collector, recordings: Sequence[Recording]
-) -> dict[tuple[str, int], Past]:
-    """The histories of the baselines that the alerts rest on, from a second reading."""
-    shown = alerts.shown()
-    followed = Followed(ruleset, shown)
-    if not followed.keys or any(recording.name == "-" for recording in recordings):
-        return {}
+def _read_again(takes: Takes, recordings: Sequence[Recording], what: str) -> None:
+    """Feed the recordings to something that raises no alert."""
     with contextlib.ExitStack() as stack:
         again = [
             msgspec.structs.replace(recording, stream=opened(recording.name, stack))
             for recording in recordings
         ]
         progress = stack.enter_context(reading_progress())
-        task = progress.add_task("reading again, for baselines", total=None)
-        work = Replay(followed, again, lambda records: progress.update(task, completed=records))
+        task = progress.add_task(what, total=None)
+        work = Replay(takes, again, lambda records: progress.update(task, completed=records))
         for _ in work.run():
             pass
-    return followed.past(shown)

@@ -13,6 +13,8 @@ from engine.chains import Absence, Chain, Gather, chains_of
 from engine.plan import RulePlan
 from engine.plan_fields import sources_in
 
+MAX_DEVICES = 10_000
+"""Devices of a rule that are told apart; of those that come later only the events count."""
 Part = Literal["step", "guard"]
 
 
@@ -34,10 +36,29 @@ class Fits:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[int, int]] = Counter()
+        self._devices: dict[int, dict[str, int]] = {}
 
-    def note(self, rule: int, mask: int) -> None:
-        """An event fits the sources of a rule whose bits are in the mask."""
+    def note(self, rule: int, mask: int, device: str) -> None:
+        """An event of a device fits the sources of a rule whose bits are in the mask."""
         self._counts[rule, mask] += 1
+        devices = self._devices.setdefault(rule, {})
+        known = devices.get(device)
+        if known is not None:
+            devices[device] = known | mask
+        elif len(devices) < MAX_DEVICES:
+            devices[device] = mask
+
+    def furthest(self, plan: RulePlan) -> str | None:
+        """The device on which, besides the first, most different steps of a rule were fitted; of several the
+        first by name. None if the first step was not.
+        """
+        steps = sum(1 << bit for bit, source in enumerate(self.of(plan)) if source.part == "step")
+        found = sorted(
+            (-(mask & steps).bit_count(), device)
+            for device, mask in self._devices.get(plan.index, {}).items()
+            if mask & plan.table.start_mask
+        )
+        return found[0][1] if found else None
 
     def of(self, plan: RulePlan) -> list[SourceFits]:
         """The sources of a rule in the order written, with their counts."""

@@ -162,6 +162,34 @@ def test_labels_do_not_cover_each_other(page: Chromium) -> None:
     assert overlaps == []
 
 
+def test_long_words_stay_in_their_place(browser: Chromium, tmp_path: Path) -> None:
+    """Names as long as they may be, and without a place to break them."""
+    long = "x" * 250
+    kind, rule, step = "k" * 60, "r" * 60, "a" * 60
+    rules = (
+        f"EVENT {kind} {{ f: string? }}\n"
+        f'RULE {rule} {{ WHEN {kind} AS {step} THEN {kind} WITHIN 10m UNLESS {kind} [f == "no"]\n'
+        f'  ALERT {{ title: "{{{step}.f}}" }} }}\n'
+    )
+    wires = [event(kind, long, number * MINUTE, f=long) for number in range(2)]
+    path = tmp_path / "long.html"
+    path.write_bytes(render(report_of(wires, rules)[0]))
+    browser.open(path.as_uri())
+    for width in (1280, 390):
+        browser.size(width, 900)
+        assert browser.run(f"{DETAILS}.length") == 1, "the only alert is open"
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        out = browser.run(
+            """[...document.querySelectorAll('svg.timeline')].flatMap(svg => {
+              const edge = svg.getBoundingClientRect().right;
+              return [...svg.querySelectorAll('text')].filter(t => t.getBoundingClientRect().right > edge)
+                .map(t => t.textContent);
+            })"""
+        )
+        assert out == []
+    browser.size(1280, 900)
+
+
 def test_all_that_is_shown_opens_and_closes(page: Chromium) -> None:
     page.click("input[name=severity][value=info]")
     page.click("button.all")

@@ -120,6 +120,35 @@ def test_a_change_of_by_is_a_change_of_key() -> None:
     ]
 
 
+@pytest.mark.parametrize(("gone", "left"), ["pq", "qp"])
+def test_alerts_of_one_event_are_paired_by_their_key(gone: str, left: str) -> None:
+    """One event of the device completes a match for each of its keys."""
+    head = "EVENT a { k: string } EVENT c { x: int }\n"
+    rule = "RULE r { BY device, k WHEN a THEN c WITHIN 10s SEVERITY low }\n"
+    wires = [event("a", "d1", n, k=k) for n, k in enumerate((gone, left, gone, left))]
+    wires.append(event("c", "d1", 5_000, x=1))
+    after = rule.replace("WHEN a", f'SELECT FIRST WHEN a [k == "{left}"]')
+    found = compared(rule, after, wires, head=head)
+    assert {(d.what, dict(d.side.key)["k"]) for d in found.differences} == {
+        ("vanishes", gone),
+        ("changes", left),
+    }
+
+
+def test_alerts_that_share_an_event_are_paired_by_their_key() -> None:
+    """An event of the device stands in the matches of both keys, and all of them complete elsewhere now."""
+    head = "EVENT a { k: string } EVENT b { k: string x: int } EVENT c { x: int }\n"
+    rule = "RULE r { BY device, k WHEN a THEN c THEN b WITHIN 1m SEVERITY low }\n"
+    wires = [event("a", "d1", 0, k="p"), event("a", "d1", 1, k="q"), event("c", "d1", 2, x=1)]
+    for after, key, x in ((9, "q", 1), (10, "p", 1), (19, "p", 2), (20, "q", 2)):
+        wires.append(event("b", "d1", after * 1_000, k=key, x=x))
+    found = compared(rule, rule.replace("THEN b", "THEN b [x == 2]"), wires, head=head)
+    assert [(d.what, [change.what for change in d.changes]) for d in found.differences] == [
+        ("changes", ["time", "evidence"]),
+        ("changes", ["time", "evidence"]),
+    ]
+
+
 def test_names_of_steps_and_wording_are_no_difference() -> None:
     after = RULE.replace("AS one", "AS first").replace("r {", 'r "Other words" {')
     assert compared(RULE, after, STREAM).same

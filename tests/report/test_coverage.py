@@ -183,7 +183,10 @@ def test_a_device_whose_source_reports_need_not_have_crashed_yet() -> None:
 
 def test_a_group_counts_on_what_its_source_sends_elsewhere() -> None:
     listed = (Listed("d1", "x"), Listed("d2", "y"))
-    assert row_of(fed(rules(CRASH), [flow(1), crash(2), flow(3, "d2")], listed), "crash", "y").verdict == EVALUABLE
+    assert (
+        row_of(fed(rules(CRASH), [flow(1), crash(2), flow(3, "d2")], listed), "crash", "y").verdict
+        == EVALUABLE
+    )
     other = [flow(1), crash(2), flow(3, "d2", source="vpn")]
     assert row_of(fed(rules(CRASH), other, listed), "crash", "y").verdict == BLIND
 
@@ -341,9 +344,11 @@ def test_devices_of_another_platform_do_not_count() -> None:
 def test_an_inventory_says_who_is_silent_and_in_which_group() -> None:
     listed = (Listed("d1", "sales"), Listed("d2", "board"), Listed("d3", "board", "android"))
     found = fed(rules(CRASH), [flow(1), crash(2), flow(3, "stranger")], listed)
-    assert row_of(found, "crash", "sales").verdict == EVALUABLE
+    sales = row_of(found, "crash", "sales")
+    assert (sales.verdict, sales.alerts, sales.looks[0].matched) == (EVALUABLE, 1, 1)
     board = row_of(found, "crash", "board")
     assert (board.verdict, board.devices.all, board.devices.seen) == (BLIND, 1, 0)  # type: ignore[union-attr]
+    assert (board.alerts, board.looks[0].matched, board.looks[0].last_match) == (0, 0, None)
     assert row_of(found, "crash", "(not listed)").devices.all == 1  # type: ignore[union-attr]
 
 

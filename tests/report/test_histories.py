@@ -58,7 +58,8 @@ def read(wires: list[dict[str, Any]]) -> tuple[dict[tuple[str, int], Past], Foll
 def test_only_the_keys_of_alerts_are_followed() -> None:
     past, followed, alerts = read(stream(40, 60))
     assert followed.keys == {("sent", ("d1", "a")), ("fleet", ())}
-    assert {history.baseline for history in followed.histories()} == {"sent", "fleet"}
+    kept = {(history.baseline, tuple(history.key.values())) for history in followed.histories()}
+    assert kept == followed.keys
     own = next(alert for alert in alerts if alert.rule.name == "much")
     found = past[own.id, 0]
     assert found.older == 0

@@ -65,16 +65,22 @@ def test_a_late_event_is_published_last() -> None:
 
 
 def test_a_test_without_a_baseline_goes_first() -> None:
+    rule = """
+    RULE both { WHEN net flow [bytes_out > 1MB OR deviation(egress) > 4] THEN app exit WITHIN 10m }
+    TEST "with" FOR both { GIVEN egress FOR ("d1", "a") = { center: 10.0 spread: 0.4 n: 99 }
+      AT 0s net flow { app: "a" bytes_out: 9_000_000 } AT 1m app exit { app: "a" } EXPECT ALERT @1m }
+    TEST "without" FOR both {
+      AT 0s net flow { app: "a" bytes_out: 9_000_000 } AT 1m app exit { app: "a" } EXPECT ALERT @1m }
+    """
+    found = chain(rule, "both")
+    assert (found.test, found.training) == ("without", ())
+
+
+def test_a_baseline_is_trained_to_what_the_test_gives() -> None:
     spike = """
     TEST "with" FOR spike { GIVEN egress FOR ("d1", "a") = { center: 10.0 spread: 0.4 n: 99 }
       AT 0s net flow { app: "a" bytes_out: 9_000_000 } AT 1m app exit { app: "a" } EXPECT ALERT @1m }
     """
-    plain = spike.replace("with", "without").replace("GIVEN egress", "# GIVEN egress").replace("AT 0s", "\nAT 0s")
-    for more in ("1", "2"):
-        both = f"{spike}{plain}".replace("FOR spike", "FOR any one") + (
-            "RULE any one { WHEN net flow THEN app exit WITHIN 10m }"
-        )
-        assert (more, chain(both, "any one").test) == (more, "without")
     found = chain(spike, "spike")
     assert len(found.training) == 12
     assert {e["bytes_out"] for e in found.training} == {round(expm1(10.0))}

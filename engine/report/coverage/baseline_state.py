@@ -9,8 +9,7 @@ import msgspec
 
 from engine.baselines.declared import Baselines
 from engine.baselines.estimator import Estimator
-from engine.report.coverage.observer import Bucket, Observer
-from engine.report.coverage.scope import bucket_of
+from engine.report.coverage.observer import Bucket, Observer, bucket_of
 
 
 class Keys(msgspec.Struct):

@@ -26,10 +26,10 @@ from engine.report.coverage.model import (
     level,
 )
 from engine.report.coverage.needs import GUARD, STEP, WAIT, Look, judged
-from engine.report.coverage.observer import ALL, Bucket
-from engine.report.coverage.scope import Scope, bucket_of
+from engine.report.coverage.observer import ALL, Bucket, bucket_of
+from engine.report.coverage.scope import Scope
 from engine.report.coverage.statements import statements_for
-from engine.report.coverage.watching import Fitted, WatchingMatcher
+from engine.report.coverage.watching import WatchingMatcher, total
 
 
 def coverage_of(
@@ -111,35 +111,38 @@ class _Builder:
             return _best([one.level for one in found[id(look)]])
 
         reasons: list[tuple[int, str]] = []
-        total = judged(judge.needs.tree, of)
+        reached = judged(judge.needs.tree, of)
         for look in judge.needs.looks:
             reasons += _reasons(look, of(look), found[id(look)])
         if any(of(look) < 2 for look in judge.needs.guards):
-            total = min(total, 1)
+            reached = min(reached, 1)
         devices = None
         if scope is not None and not plan.fleet:
-            devices, total = _devices(judge, scope, found, total, reasons)
+            devices, reached = _devices(judge, scope, found, reached, reasons)
         longest = plan.table.horizon_ms
         if self._retention is not None and self._retention < longest:
-            total = min(total, 1)
+            reached = min(reached, 1)
             kept, far = format_duration(self._retention), format_duration(longest)
             reasons.append((1, f"the input is kept for {kept}, and a match can look back {far}"))
         claim = claim_of(rule)
-        alerted = matcher.alerted.get(rule.name)
+        whose = None if plan.fleet else buckets
+        alerted = total(matcher.alerted.get(rule.name, {}), whose)
         return RowCoverage(
             rule=rule.name,
             title=rule.title,
             platform=platform or "any",
             group=group,
-            verdict=VERDICTS[total],
+            verdict=VERDICTS[reached],
             reasons=tuple(dict.fromkeys(text for _, text in sorted(reasons, key=lambda pair: pair[0]))),
             devices=devices,
-            looks=tuple(self._look(judge, look, found[id(look)], of(look)) for look in judge.needs.looks),
+            looks=tuple(
+                self._look(judge, look, found[id(look)], of(look), whose) for look in judge.needs.looks
+            ),
             baselines=tuple(_baseline(name, keys[name], scope is not None) for name in plan.baselines),
             longest_ms=longest,
             retention_ms=self._retention,
-            alerts=None if scope is None else (alerted.count if alerted else 0),
-            last_alert=rfc3339(alerted.last) if alerted else None,
+            alerts=None if scope is None else alerted.count,
+            last_alert=rfc3339(alerted.last) if alerted.count else None,
             attack=claim.analytics,
             strategy=claim.strategy,
             techniques=claim.techniques,
@@ -147,9 +150,11 @@ class _Builder:
             not_seen=_texts(rule.meta.get("not_seen", [])),
         )
 
-    def _look(self, judge: Judge, look: Look, members: list[Judged], of: int) -> LookCoverage:
+    def _look(
+        self, judge: Judge, look: Look, members: list[Judged], of: int, whose: frozenset[Bucket] | None
+    ) -> LookCoverage:
         scope = judge.scope
-        fitted = self._matcher.fitted.get((judge.plan.rule.name, look.bit), Fitted())
+        fitted = total(self._matcher.fitted.get((judge.plan.rule.name, look.bit), {}), whose)
         devices = None
         if scope is not None and not judge.plan.fleet:
             devices = sum(n for mask, n in scope.masks.items() if _sees(scope, mask, members))
@@ -202,7 +207,11 @@ def _sees(scope: Scope, mask: int, members: list[Judged]) -> int:
 
 
 def _devices(
-    judge: Judge, scope: Scope, found: Mapping[int, list[Judged]], total: int, reasons: list[tuple[int, str]]
+    judge: Judge,
+    scope: Scope,
+    found: Mapping[int, list[Judged]],
+    reached: int,
+    reasons: list[tuple[int, str]],
 ) -> tuple[Devices, int]:
     """The devices by what the rule can be judged on, and the verdict that follows from them."""
     counts = [0, 0, 0]
@@ -212,25 +221,25 @@ def _devices(
         mine = judged(judge.needs.tree, lambda look, levels=levels: levels[id(look)])  # type: ignore[misc]  # bound now
         if any(levels[id(look)] < 2 for look in judge.needs.guards):
             mine = min(mine, 1)
-        counts[min(mine, total)] += count
+        counts[min(mine, reached)] += count
         for look in judge.needs.looks:
             lacking[id(look)] = lacking.get(id(look), 0) + (count if levels[id(look)] == 0 else 0)
     everyone = scope.all
-    if total and counts[0] == everyone:
+    if reached and counts[0] == everyone:
         reasons.append((0, "no device sends all that the rule needs"))
-        total = 0
-    elif total == 2 and counts[2] < FEW * everyone:
+        reached = 0
+    elif reached == 2 and counts[2] < FEW * everyone:
         reasons.append((1, f"it can be judged in full on {counts[2]:,} of {everyone:,} devices"))
-        total = 1
+        reached = 1
     for look in judge.needs.looks:
         missing = lacking.get(id(look), 0)
-        if total and missing:
+        if reached and missing:
             # Said, but no reason for a lower verdict by itself while most devices have everything.
             kinds = " or ".join(dict.fromkeys(x.kind for x in look.source.members))
             where = f"on {missing:,} of {everyone:,} devices ({kinds})"
             reasons.append((3, f"`{_shown(look)}` is not to be seen {where}"))
     devices = Devices(everyone, scope.seen, scope.active, counts[2], counts[1], counts[0], scope.listed)
-    return devices, total
+    return devices, reached
 
 
 def _reasons(look: Look, of: int, members: list[Judged]) -> list[tuple[int, str]]:

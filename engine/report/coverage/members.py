@@ -140,8 +140,8 @@ class Judge:
         came = scope.feeds.get(kind, {})
         works = {source: 2 for source, seen in came.items() if self._works(look, member, source, seen)}
         reasons: list[str] = []
-        # A source that reports can be trusted with its rarer kinds, as far as it sends them for other devices,
-        # and less so where only its page says that it has them.
+        # A source that reports can be trusted with its rarer kinds, as far as it sends them for other
+        # devices, and less so where only its page says that it has them.
         sources = {name for of_kind in scope.feeds.values() for name in of_kind} - {UNNAMED}
         for source, seen in scope.everywhere.get(kind, {}).items():
             if source in sources - set(came) and self._works(look, member, source, seen):

@@ -26,7 +26,8 @@ def level(verdict: str) -> int:
 class Lateness(msgspec.Struct, frozen=True):
     """How late events of a kind arrive, over ``events`` of them, against what the engine waits for.
 
-    ``basis``: ``seen`` less ``time`` (``seen``), behind the newest of the kind (``order``), or both in part.
+    ``basis``: when it was received, or says that it was (``seen``), less ``time``; or how far it was behind
+    the newest of the kind (``order``); or both in part.
     """
 
     p50_ms: int

@@ -154,7 +154,7 @@ class Observer:
         else:
             device.feeds |= 1 << number
             device.last = max(device.last, time)
-        bucket = (None, NOT_LISTED if self.has_inventory else ALL) if device is None else _bucket(device)
+        bucket = (None, NOT_LISTED if self.has_inventory else ALL) if device is None else bucket_of(device)
         buckets = self.seen[source, kind]
         found = buckets.get(bucket)
         if found is None:
@@ -225,7 +225,8 @@ class Observer:
         return group
 
 
-def _bucket(device: DeviceSeen) -> Bucket:
+def bucket_of(device: DeviceSeen) -> Bucket:
+    """Where a device counts."""
     return device.platform, device.group
 
 

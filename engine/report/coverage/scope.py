@@ -7,7 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from engine.report.coverage.model import Lateness
-from engine.report.coverage.observer import UNNAMED, Bucket, DeviceSeen, FeedSeen, Observer
+from engine.report.coverage.observer import UNNAMED, Bucket, FeedSeen, Observer, bucket_of
 
 ACTIVE_MS = 86_400_000
 """A device that sent something in the last 24 h is active."""
@@ -65,11 +65,6 @@ class Scope:
     def sent(self, mask: int, source: str, kind: str) -> bool:
         """Whether a device with this mask sent a kind from a source."""
         return bool(mask & self._bits.get((source, kind), 0))
-
-
-def bucket_of(device: DeviceSeen) -> Bucket:
-    """Where a device counts."""
-    return device.platform, device.group
 
 
 class Together(msgspec.Struct, frozen=True):

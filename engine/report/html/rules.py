@@ -9,6 +9,7 @@ from engine.report.html.alert import anchor, severity
 from engine.report.html.collect import SEVERITIES
 from engine.report.html.facts import RuleFacts
 from engine.report.html.markup import Child, Markup, tag
+from engine.report.html.prose import prose
 
 
 def overview(rules: list[RuleFacts]) -> Markup:
@@ -64,7 +65,7 @@ def silent(rules: list[RuleFacts]) -> Markup | None:
             tag("dt", tag("a", rule.name, href=f"#{anchor(rule.name)}")),
             *(tag("dd", reason) for reason in rule.silent),
             *(
-                tag("dd", tag("b", f"Nearest miss on {miss.device}: "), miss.sentence)
+                tag("dd", tag("b", f"Nearest miss on {miss.device}: "), prose(miss.sentence))
                 for miss in rule.near_misses
             ),
         )

@@ -97,7 +97,7 @@ def _scale(alert: Alert) -> TimeScale:
 
 
 def _name(name: str, y: float, number: int | None = None, small: str = "") -> list[Markup]:
-    shown = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    shown = _short(name)
     x = 8
     parts = []
     if number is not None:
@@ -143,7 +143,7 @@ def _lane(number: int, lane: Lane, scale: TimeScale, top: float) -> Markup:
     last = lane.events[-1]
     kinds = list(dict.fromkeys(kind_in_words(event.kind) for event in lane.events))
     y = top + 20
-    parts = _name(lane.name, y + 1, number, "" if kinds == [lane.name] else ", ".join(kinds)[:_NAME])
+    parts = _name(lane.name, y + 1, number, "" if kinds == [lane.name] else _short(", ".join(kinds)))
     parts.append(tag("line", class_="lane", x1=_LEFT, x2=_RIGHT, y1=y - 3, y2=y - 3))
     for event in lane.events[-MAX_MARKS:]:
         x = scale.within(epoch_ms(event.time))
@@ -152,7 +152,7 @@ def _lane(number: int, lane: Lane, scale: TimeScale, top: float) -> Markup:
             parts.append(tag("line", class_="interval", x1=begin, x2=x, y1=y - 3, y2=y - 3))
         title = tag("title", f"{event.time} {event.summary}")
         parts.append(tag("circle", title, class_="event", cx=x, cy=y - 3, r=6))
-    label = f"{lane.count:,} events" if lane.count > 1 else kinds[-1]
+    label = f"{lane.count:,} events" if lane.count > 1 else _short(kinds[-1], 20)
     parts.append(tag("text", label, class_="found", x=_RIGHT + 12, y=y - 3))
     parts.append(tag("text", _clock(last.time), class_="mark", x=_RIGHT + 12, y=y + 12))
     return tag("g", *parts)
@@ -212,6 +212,10 @@ def _roughly(milliseconds: int) -> str:
     """A duration in its largest unit or two."""
     step = step_for(milliseconds, 40)
     return format_duration(milliseconds // step * step or milliseconds)
+
+
+def _short(name: str, most: int = _NAME) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _clock(time: str) -> str:
