@@ -13,7 +13,7 @@ byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -77,6 +77,7 @@ class Matcher:
             before keys are looked at. For reports; None costs nothing.
         also_read: fields by kind to decode besides those that rules read, for who looks at events on
             their way. It changes no alert.
+        also_learn: names of baselines that are fed though no rule reads them.
 
     Events go in as decoded structs (:attr:`decoder` makes them) or as JSON. ``position`` is the
     place of an event in its input, ``stream sequence << 20 | index``; it decides between events of
@@ -88,8 +89,9 @@ class Matcher:
         ruleset: m.RuleSet,
         on_fit: Callable[[int, int, str], None] | None = None,
         also_read: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        also_learn: Collection[str] = (),
     ) -> None:
-        self.plan: Plan = make_plan(ruleset)
+        self.plan: Plan = make_plan(ruleset, also_learn)
         self.diagnostics: tuple[Diagnostic, ...] = self.plan.diagnostics
         extra = {k: self.plan.read.get(k, frozenset()) | fields for k, fields in also_read.items()}
         self.decoder = EventDecoder(ruleset.events, self.plan.read | extra)

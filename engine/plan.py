@@ -6,7 +6,7 @@ indexes and generated functions on the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -103,7 +103,7 @@ class Plan(msgspec.Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def make_plan(ruleset: m.RuleSet) -> Plan:
+def make_plan(ruleset: m.RuleSet, also_learn: Collection[str] = ()) -> Plan:
     """The plan of all rules this engine can run; the others are in ``diagnostics`` (TW9xx)."""
     lists = {name: ListTest(found.items) for name, found in ruleset.lists.items()}
     planned: list[RulePlan] = []
@@ -130,6 +130,9 @@ def make_plan(ruleset: m.RuleSet) -> Plan:
         collect_fields(rule, plan.key_fields, plan.watched, rule_values(rule), read)
         for name in plan.baselines:
             used[name] = ruleset.baselines[name]
+    used.update((name, ruleset.baselines[name]) for name in also_learn)
+    # In the order declared, so that the same baselines are the same whichever rules read them.
+    used = {name: baseline for name, baseline in ruleset.baselines.items() if name in used}
     for baseline in used.values():
         fields = read.setdefault(baseline.kind, set())
         fields.update(key for key in baseline.by)

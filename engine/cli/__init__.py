@@ -23,6 +23,7 @@ from engine.cli.format import fmt
 from engine.cli.replay import replay
 from engine.cli.run import run
 from engine.cli.test import test
+from engine.cli.why import why
 
 app = App(
     name="thenwire",
@@ -35,6 +36,7 @@ app.command(fmt)
 app.command(explain)
 app.command(baseline)
 app.command(replay)
+app.command(why)
 app.command(coverage)
 app.command(run)
 app.command(drill)

@@ -66,7 +66,7 @@ def plain(value: object, type_: e.Type) -> str:
     if isinstance(value, int | float):
         if type_.name == e.DURATION:
             return format_duration(int(value))
-        return size(value) if type_.unit == "bytes" else f"{value:,}"
+        return size(value) if type_.unit == "bytes" else f"{round(value, 3):,}"
     return str(value) if type_.name == e.SEVERITY else f'"{value}"'
 
 

@@ -7,6 +7,7 @@ What makes it match is what was in the way; the match that comes of it says by h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -197,6 +198,21 @@ def term_values(condition: e.Condition, step: str) -> dict[str, e.Value]:
         if isinstance(node, e.Field | e.StepAggregate | e.BaselineValue):
             found[words.value(node)] = at_step(node, step)
     return found
+
+
+def distance(condition: e.Condition, values: dict[str, Any]) -> float:
+    """How far a number was from the constant that it is compared with; the same for all other terms, so
+    that of several events the first is named.
+    """
+    if not isinstance(condition, e.Compare):
+        return 0.0
+    number, limit = condition.left, condition.right
+    if isinstance(number, e.Constant):
+        number, limit = limit, number
+    if not isinstance(limit, e.Constant) or not isinstance(limit.value, int | float):
+        return 0.0
+    value = values.get(words.value(number))
+    return abs(value - limit.value) if isinstance(value, int | float) else math.inf
 
 
 def at_step(node: Any, step: str) -> Any:

@@ -8,7 +8,7 @@ from dsl import expressions as e
 from dsl import model as m
 from engine.explain import words
 from engine.why import loosen, trees
-from engine.why.miss import Asking, Miss, Timed, bound_miss, said_values, term_values, truth
+from engine.why.miss import Asking, Miss, Timed, bound_miss, distance, said_values, term_values, truth
 from engine.why.trees import Path
 
 
@@ -42,16 +42,17 @@ class OneThing:
             values = {} if several else term_values(loosened.condition, alias)
             found = ask(loosened.pattern, values)
             if found:
-                said = said_values(found[0].values, values)
+                nearest = min(found, key=lambda timed: distance(loosened.condition, timed.values))
+                said = said_values(nearest.values, values)
                 text = words.condition(loosened.condition)
                 yield Miss(
                     "filter",
-                    f"{self._asking.event(found[0])}: `{text}` was false{': ' if said else ''}{said}",
+                    f"{self._asking.event(nearest)}: `{text}` was false{': ' if said else ''}{said}",
                     3,
-                    found[0].kinds[-1],
-                    found[0].times[-1],
+                    nearest.kinds[-1],
+                    nearest.times[-1],
                     text,
-                    found[0].values,
+                    nearest.values,
                 )
         yield from self._keys(pattern)
         late = ask(pattern, late=True)

@@ -87,6 +87,7 @@ class Probe:
         rule: str,
         inputs: Sequence[Input],
         prepare: Prepare | None = None,
+        learn: Sequence[str] = (),
     ) -> None:
         self.rule = ruleset.rules[rule]
         self.inputs = inputs
@@ -94,6 +95,7 @@ class Probe:
         self._ruleset = ruleset
         self._rules = rules_with_read(ruleset, rule)
         self._prepare = prepare
+        self._learn = learn
 
     @property
     def exhausted(self) -> bool:
@@ -105,7 +107,7 @@ class Probe:
         if self.exhausted:
             return []
         self.runs += 1
-        matcher = Matcher(self._varied(variation))
+        matcher = Matcher(self._varied(variation), also_learn=self._learn)
         if self.rule.name not in matcher.rules:
             return []
         if self._prepare is not None:

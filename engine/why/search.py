@@ -23,6 +23,7 @@ def nearest_miss(
     inputs: Sequence[Input],
     prepare: Prepare | None = None,
     when: Callable[[int], str] = rfc3339,
+    learn: Sequence[str] = (),
 ) -> NearestMiss | None:
     """Why a rule did not alert on some events, or did not alert once more.
 
@@ -32,6 +33,7 @@ def nearest_miss(
         inputs: the events in the order in which they came.
         prepare: sets up each matcher before its first event.
         when: how times are said.
+        learn: baselines that ``prepare`` gives a state, whether a variation of the rule reads them or not.
 
     Returns:
         None where the rule does alert on these events.
@@ -39,7 +41,7 @@ def nearest_miss(
     Raises:
         KeyError: there is no such rule.
     """
-    probe = Probe(ruleset, rule, inputs, prepare)
+    probe = Probe(ruleset, rule, inputs, prepare, learn)
     asking = Asking(probe, when)
     best: tuple[int, int, m.Pattern] | None = None
     voided: NearestMiss | None = None

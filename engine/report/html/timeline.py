@@ -18,7 +18,7 @@ _LEFT, _RIGHT = 178, 806
 """The time axis lies between these; names stand to its left, what was found to its right."""
 _TOP = 8
 _WINDOW, _STEP, _GUARD, _AXIS = 34, 46, 26, 40
-_NAME = 24
+_NAME = 18
 """Characters of a name that fit beside the axis; the whole one is its tooltip."""
 MAX_MARKS = 64
 """Events of one step that are drawn."""
@@ -97,7 +97,7 @@ def _scale(alert: Alert) -> TimeScale:
 
 
 def _name(name: str, y: float, number: int | None = None, small: str = "") -> list[Markup]:
-    shown = _short(name)
+    shown = _short(name, _NAME if number is not None else _NAME + 3)
     x = 8
     parts = []
     if number is not None:
@@ -152,7 +152,7 @@ def _lane(number: int, lane: Lane, scale: TimeScale, top: float) -> Markup:
             parts.append(tag("line", class_="interval", x1=begin, x2=x, y1=y - 3, y2=y - 3))
         title = tag("title", f"{event.time} {event.summary}")
         parts.append(tag("circle", title, class_="event", cx=x, cy=y - 3, r=6))
-    label = f"{lane.count:,} events" if lane.count > 1 else _short(kinds[-1], 20)
+    label = f"{lane.count:,} events" if lane.count > 1 else _short(kinds[-1], 16)
     parts.append(tag("text", label, class_="found", x=_RIGHT + 12, y=y - 3))
     parts.append(tag("text", _clock(last.time), class_="mark", x=_RIGHT + 12, y=y + 12))
     return tag("g", *parts)
