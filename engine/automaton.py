@@ -114,7 +114,7 @@ class Match(msgspec.Struct, frozen=True):
         return self.events[-1]
 
 
-class _KeyState:
+class KeyState:
     """Waiting choices of one key: ``levels[chain][i]`` have completed i steps (i from 1)."""
 
     __slots__ = ("dropped_until", "levels")
@@ -128,18 +128,18 @@ class _KeyState:
 class Automaton:
     """The state of one rule and device. ``feed`` takes kept events in order."""
 
-    __slots__ = ("_keys", "_table", "_vetoes", "dropped")
+    __slots__ = ("dropped", "keys", "table", "vetoes")
 
     def __init__(self, table: RuleTable) -> None:
-        self._table = table
-        self._keys: dict[Key, _KeyState] = {}
-        self._vetoes: list[dict[Key, list[Kept]]] = [{} for _ in table.vetoes]
+        self.table = table
+        self.keys: dict[Key, KeyState] = {}
+        self.vetoes: list[dict[Key, list[Kept]]] = [{} for _ in table.vetoes]
         self.dropped = 0
 
     @property
     def waits(self) -> bool:
         """Whether a choice waits for a further event."""
-        return bool(self._keys)
+        return bool(self.keys)
 
     def feed(self, kept: Kept) -> list[Match]:
         """One event, in order; the matches it completes, in order of their starts."""
@@ -148,14 +148,14 @@ class Automaton:
 
     def remember(self, kept: Kept) -> None:
         """Note an event that fits an UNLESS."""
-        for index, veto in enumerate(self._table.vetoes):
+        for index, veto in enumerate(self.table.vetoes):
             if not kept.mask & veto.bit:
                 continue
-            seen = self._vetoes[index].setdefault(kept.key, [])
+            seen = self.vetoes[index].setdefault(kept.key, [])
             if not veto.tests:
                 seen[:] = [kept]  # the latest decides: it lies in every window an earlier one lies in
             else:
-                horizon = kept.time - self._table.window_ms - veto.before_ms
+                horizon = kept.time - self.table.window_ms - veto.before_ms
                 recent = [k for k in seen if k.time >= horizon]
                 seen[:] = [*recent[-(MAX_CHOICES - 1) :], kept]
 
@@ -163,14 +163,14 @@ class Automaton:
         """The transition itself; :meth:`remember` has been told of all events of this moment."""
         found: list[Match] = []
         for key in self._reached(kept):
-            state = self._keys.get(key)
+            state = self.keys.get(key)
             if state is None:
-                if not kept.mask & self._table.start_mask:
+                if not kept.mask & self.table.start_mask:
                     continue
-                state = self._keys[key] = _KeyState(self._table)
+                state = self.keys[key] = KeyState(self.table)
             found.extend(self._step_key(key, state, kept))
             if not any(level for chain in state.levels for level in chain):
-                del self._keys[key]
+                del self.keys[key]
         return found
 
     def _reached(self, kept: Kept) -> Iterable[Key]:
@@ -180,12 +180,12 @@ class Automaton:
         own = kept.key
         return [
             key
-            for key in list(self._keys)
+            for key in list(self.keys)
             if all(mine is None or mine == theirs for mine, theirs in zip(own, key, strict=True))
         ]
 
-    def _step_key(self, key: Key, state: _KeyState, kept: Kept) -> list[Match]:
-        table = self._table
+    def _step_key(self, key: Key, state: KeyState, kept: Kept) -> list[Match]:
+        table = self.table
         mask = kept.mask
         oldest = kept.time - table.window_ms
         complete: list[tuple[int, Events]] = []
@@ -230,11 +230,11 @@ class Automaton:
         return any(kept.mask & bit and (test is None or test(kept, events)) for bit, test in step.choices)
 
     def _wait(
-        self, state: _KeyState, chain: int, waiting: list[Events], step: StepTable, moved: Events
+        self, state: KeyState, chain: int, waiting: list[Events], step: StepTable, moved: Events
     ) -> None:
         """Add a choice unless it is beaten, and forget those it beats."""
-        recipe = self._table.ranks[chain]
-        if self._table.latest_only:
+        recipe = self.table.ranks[chain]
+        if self.table.latest_only:
             if not any(_beats(other, moved, recipe) for other in waiting):
                 waiting[:] = [other for other in waiting if not _beats(moved, other, recipe)]
                 waiting.append(moved)
@@ -261,19 +261,19 @@ class Automaton:
             ]
         waiting.append(moved)
         if len(waiting) > MAX_CHOICES:
-            pick = max if self._table.select == "first" else min
+            pick = max if self.table.select == "first" else min
             gone = pick(waiting, key=_orders)
             waiting.remove(gone)
             self.dropped += 1
-            state.dropped_until = max(state.dropped_until, gone[0].time + self._table.window_ms)
+            state.dropped_until = max(state.dropped_until, gone[0].time + self.table.window_ms)
 
-    def _complete(self, key: Key, state: _KeyState, complete: list[tuple[int, Events]]) -> list[Match]:
+    def _complete(self, key: Key, state: KeyState, complete: list[tuple[int, Events]]) -> list[Match]:
         """Veto, select, use up."""
         alive = [(number, events) for number, events in complete if not self._vetoed(key, number, events)]
         if not alive:
             return []
         # For each run its evidence is the earliest choice.
-        ranks = self._table.ranks
+        ranks = self.table.ranks
         runs: dict[Order, tuple[int, Events]] = {}
         for number, events in alive:
             start = events[0].order
@@ -281,7 +281,7 @@ class Automaton:
             if best is None or _rank(events, ranks[number]) < _rank(best[1], ranks[best[0]]):
                 runs[start] = (number, events)
         starts = sorted(runs)
-        table = self._table
+        table = self.table
         chosen = starts if table.select == "each" else [starts[0] if table.select == "first" else starts[-1]]
         if table.latest_only:
             # What began no later completes here as well, or is already too old to complete at all.
@@ -299,8 +299,8 @@ class Automaton:
         return [Match(key, runs[start][0], runs[start][1], capped) for start in chosen]
 
     def _vetoed(self, key: Key, chain: int, events: Events) -> bool:
-        for index, veto in enumerate(self._table.vetoes):
-            seen = self._vetoes[index]
+        for index, veto in enumerate(self.table.vetoes):
+            seen = self.vetoes[index]
             if not seen:
                 continue
             since = _begin(events) - veto.before_ms
@@ -314,15 +314,15 @@ class Automaton:
 
     def forget(self, before: int) -> None:
         """Drop what can no longer matter to events at or after a time: expired choices and guards."""
-        oldest = before - self._table.window_ms
-        for key in list(self._keys):
-            state = self._keys[key]
+        oldest = before - self.table.window_ms
+        for key in list(self.keys):
+            state = self.keys[key]
             for chain in state.levels:
                 for level in chain:
                     level[:] = [events for events in level if _begin(events) >= oldest]
             if not any(level for chain in state.levels for level in chain):
-                del self._keys[key]
-        for veto, seen in zip(self._table.vetoes, self._vetoes, strict=True):
+                del self.keys[key]
+        for veto, seen in zip(self.table.vetoes, self.vetoes, strict=True):
             limit = oldest - veto.before_ms
             for key in [k for k, guards in seen.items() if guards[-1].time < limit]:
                 del seen[key]
@@ -331,18 +331,18 @@ class Automaton:
         """Drop what rests on events before a time: at the cap of kept events. A match that this could
         have changed says ``capped``.
         """
-        for key in list(self._keys):
-            state = self._keys[key]
+        for key in list(self.keys):
+            state = self.keys[key]
             for chain in state.levels:
                 for level in chain:
                     kept = [events for events in level if events[0].time >= time]
                     if len(kept) < len(level):
                         self.dropped += len(level) - len(kept)
-                        state.dropped_until = max(state.dropped_until, time + self._table.window_ms)
+                        state.dropped_until = max(state.dropped_until, time + self.table.window_ms)
                         level[:] = kept
             if not any(level for chain in state.levels for level in chain):
-                del self._keys[key]
-        for seen in self._vetoes:
+                del self.keys[key]
+        for seen in self.vetoes:
             for key in [k for k, guards in seen.items() if guards[-1].time < time]:
                 del seen[key]
 

@@ -48,17 +48,17 @@ OTHERS: Final = "other devices"
 class Caps:
     """The counters of one rule."""
 
-    __slots__ = ("_recent", "rule", "total")
+    __slots__ = ("recent", "rule", "total")
 
     def __init__(self, rule: str) -> None:
         self.rule = rule
         self.total = 0
-        self._recent: dict[str, dict[str, int]] = {}
+        self.recent: dict[str, dict[str, int]] = {}
 
     def met(self, what: str, device: str, count: int = 1) -> None:
         """So many things were dropped at a cap."""
         self.total += count
-        of_cap = self._recent.setdefault(what, {})
+        of_cap = self.recent.setdefault(what, {})
         if device not in of_cap and len(of_cap) >= MAX_DEVICES:
             device = OTHERS
         of_cap[device] = of_cap.get(device, 0) + count
@@ -67,8 +67,8 @@ class Caps:
         """The warnings since the last call, in the order in which caps and devices met first."""
         found = [
             CapWarning(self.rule, device, what, count)
-            for what, of_cap in self._recent.items()
+            for what, of_cap in self.recent.items()
             for device, count in of_cap.items()
         ]
-        self._recent.clear()
+        self.recent.clear()
         return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Kinds: TypeAlias = tuple[str, ...]
 NEVER = -(1 << 62)
@@ -113,6 +113,17 @@ class Clocks:
         """Every clock passes this time: nothing at or before it is still to come."""
         self._closed = max(self._closed, until)
         return self._due(self._heaps)
+
+    def state(self) -> list[Any]:
+        """All that is known, as plain data."""
+        heaps = [[list(kinds), [list(due) for due in heap]] for kinds, heap in self._heaps.items()]
+        return [self._seen, self._arrived, self._wall, self._closed, self._now, heaps, self._sequence]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self._seen, self._arrived, self._wall, self._closed, self._now, heaps, self._sequence = state
+        for kinds, heap in heaps:
+            self._heaps[tuple(kinds)] = [Due(*due) for due in heap]
 
     def _due(self, groups: Iterable[Kinds]) -> list[Due]:
         found: list[Due] = []

@@ -9,8 +9,9 @@ from engine.alerts import rfc3339
 from engine.baselines import Reading
 from engine.kept import Kept
 
-AFTER_ALL: Final = 1 << 80
-"""The position of a deadline: after every event of its time."""
+AFTER_ALL: Final = 1 << 62
+"""The position of a deadline: after every event of its time. A position has 20 bits for the
+index, so a stream comes near after four million million messages."""
 
 
 class Group(Kept):

@@ -25,19 +25,19 @@ class Expiry:
         keep_ms: how long after its last event a state can still matter.
     """
 
-    __slots__ = ("_buckets", "_width", "keep_ms", "next")
+    __slots__ = ("_width", "buckets", "keep_ms", "next")
 
     def __init__(self, keep_ms: int) -> None:
         self.keep_ms = keep_ms
         self.next = _NEVER
         """The event time from which :meth:`due` has something to give."""
         self._width = max(1, keep_ms // _BUCKETS)
-        self._buckets: dict[int, list[DeviceState]] = {}
+        self.buckets: dict[int, list[DeviceState]] = {}
 
     def add(self, state: DeviceState, last: int) -> None:
         """A state whose last event has this time."""
         number = (last + self.keep_ms) // self._width + 1
-        self._buckets.setdefault(number, []).append(state)
+        self.buckets.setdefault(number, []).append(state)
         self.next = min(self.next, number * self._width)
 
     def due(self, now: int) -> list[DeviceState]:
@@ -45,11 +45,11 @@ class Expiry:
         found: list[DeviceState] = []
         while now >= self.next and len(found) < AT_ONCE:
             number = self.next // self._width
-            bucket = self._buckets[number]
+            bucket = self.buckets[number]
             room = AT_ONCE - len(found)
             found.extend(bucket[-room:])
             del bucket[-room:]
             if not bucket:
-                del self._buckets[number]
-                self.next = min(self._buckets) * self._width if self._buckets else _NEVER
+                del self.buckets[number]
+                self.next = min(self.buckets) * self._width if self.buckets else _NEVER
         return found

@@ -53,15 +53,22 @@ class Calls(msgspec.Struct, frozen=True):
 
 
 class KindHandler(msgspec.Struct, frozen=True):
-    """One kind's handler, its source, and how many events it has counted."""
+    """One kind's handler and its source.
+
+    Attributes:
+        state: the kind's clock, when to sweep next, and how many events came in all and too late.
+        restore: goes on from what ``state`` gave.
+    """
 
     handle: Handler
     source: str
-    counted: Callable[[], tuple[int, int]]
+    state: Callable[[], list[int]]
+    restore: Callable[[list[int]], None]
 
     @property
     def count(self) -> KindCount:
-        return KindCount(*self.counted())
+        """How many events there were."""
+        return KindCount(*self.state()[2:])
 
 
 class HandlerMaker:
@@ -110,14 +117,17 @@ class HandlerMaker:
             "seen = late = 0",
             *head,
             *lines,
-            "def counted():",
-            "    return seen, late",
-            "return handle, counted",
+            "def state():",
+            "    return [clock, sweep_at, seen, late]",
+            "def restore(cells):",
+            "    nonlocal clock, seen, late, sweep_at",
+            "    clock, sweep_at, seen, late = cells",
+            "return handle, state, restore",
         ]
         shown = "\n".join([head[0], *lines]) + "\n"
         factory = "def make():\n" + "".join(f"    {line}\n" for line in body)
-        handle, counted = compile_function("make", factory, emitter.names)()
-        return KindHandler(handle, shown, counted)
+        handle, state, restore = compile_function("make", factory, emitter.names)()
+        return KindHandler(handle, shown, state, restore)
 
     def _clock_lines(self, kind: str, event: m.EventType, emitter: Emitter, read: bool) -> list[str]:
         """Count the event, move the clock of its kind, turn back what is too late."""

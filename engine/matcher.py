@@ -21,6 +21,7 @@ import msgspec
 
 from dsl import model as m
 from dsl.diagnostics import Diagnostic
+from engine import state
 from engine.alert_events import AlertEvents, kind_of, read_rules
 from engine.alerts import Alert
 from engine.baselines.declared import Baselines
@@ -96,42 +97,44 @@ class Matcher:
         extra = {k: self.plan.read.get(k, frozenset()) | fields for k, fields in also_read.items()}
         self.decoder = EventDecoder(ruleset.events, self.plan.read | extra)
         self.baselines = Baselines(self.plan.baselines, ruleset.events)
-        self._clocks = Clocks({kind: event.grace_ms for kind, event in ruleset.events.items()})
+        self.clocks = Clocks({kind: event.grace_ms for kind, event in ruleset.events.items()})
         self._spoken: list[tuple[Alert, int]] = []
-        self._debt = RerunDebt()
+        self.debt = RerunDebt()
         self.sightings = Sightings()
         self._readers: dict[str, list[RuleRuntime]] = {}
-        self._runtimes: list[RuleRuntime] = []
+        self.runtimes: list[RuleRuntime] = []
         read = {name for plan in self.plan.rules for name in read_rules(plan.rule)}
         for plan in self.plan.rules:
             for kinds in plan.clock_kinds:
-                self._clocks.watch(kinds)
+                self.clocks.watch(kinds)
             spoken = self._spoken if plan.rule.name in read else None
-            runtime = RuleRuntime(plan, self.plan.lists, self._clocks, spoken, self.sightings, self._debt)
+            runtime = RuleRuntime(plan, self.plan.lists, self.clocks, spoken, self.sightings, self.debt)
             for need in (need for needs in runtime.builder.needs for need in needs):
                 self.sightings.need(need.kind, need.look_back_ms, ruleset.events[need.kind].late_ms)
-            self._runtimes.append(runtime)
+            self.runtimes.append(runtime)
             for name in read_rules(plan.rule):
                 self._readers.setdefault(name, []).append(runtime)
         self._reading = {
-            kind: [self._runtimes[i] for i in dict.fromkeys(role.rule for role in roles)]
+            kind: [self.runtimes[i] for i in dict.fromkeys(role.rule for role in roles)]
             for kind, roles in self.plan.roles.items()
         }
         self.was_late = False
         """Set when an event was too late to be matched; who wants to know sets it back."""
-        calls = Calls(self._moved, self._clocks.arrived, self._sweep, self._too_late, on_fit)
-        watched = self._clocks.watched
-        maker = HandlerMaker(self.plan, self._runtimes, self.baselines, self.sightings, watched, calls)
-        self._kinds: dict[str, KindHandler] = {}
+        calls = Calls(self._moved, self.clocks.arrived, self._sweep, self._too_late, on_fit)
+        watched = self.clocks.watched
+        maker = HandlerMaker(self.plan, self.runtimes, self.baselines, self.sightings, watched, calls)
+        self.kinds: dict[str, KindHandler] = {}
         self._handlers: dict[type[Event], Handler] = {}
         for kind, struct in self.decoder.types.items():
-            made = self._kinds[kind] = maker.make(kind, ruleset.events[kind], has_clock=True)
+            made = self.kinds[kind] = maker.make(kind, ruleset.events[kind], has_clock=True)
             self._handlers[struct] = self._first(struct, made.handle)
         self._alert_events = {name: AlertEvents(self.plan.events[kind_of(name)]) for name in self._readers}
         for name, alert_event in self._alert_events.items():
             made = maker.make(kind_of(name), self.plan.events[kind_of(name)], has_clock=False)
-            self._kinds[kind_of(name)] = made
+            self.kinds[kind_of(name)] = made
             self._handlers[alert_event.struct] = made.handle
+        self.position = 0
+        """Of the last event that brought none of its own."""
         self.feed: Feed = self._feeder()
         """One event; the alerts it causes: creates, and updates and closes of earlier ones."""
 
@@ -143,12 +146,12 @@ class Matcher:
     @property
     def counts(self) -> dict[str, KindCount]:
         """What happened to the events of each kind that rules read."""
-        return {kind: self._kinds[kind].count for kind in self.decoder.types}
+        return {kind: self.kinds[kind].count for kind in self.decoder.types}
 
     @property
     def sources(self) -> dict[str, str]:
         """The generated code by event kind."""
-        return {kind: made.source for kind, made in self._kinds.items()}
+        return {kind: made.source for kind, made in self.kinds.items()}
 
     def replace_list(self, name: str, entries: Iterable[str]) -> ListChange:
         """Give a LIST other entries; events from now on are held against these. Alerts stay as they are.
@@ -170,12 +173,10 @@ class Matcher:
     def _feeder(self) -> Feed:
         """:attr:`feed`, a closure: this is the way of every event."""
         handlers, spoken, relay = self._handlers, self._spoken, self._relay
-        last = 0
 
         def feed(event: Event, position: int | None = None) -> list[Alert]:
-            nonlocal last
             if position is None:
-                last = position = last + ONE_RECORD
+                position = self.position = self.position + ONE_RECORD
             out: list[Alert] = []
             handlers[type(event)](event, position, out)
             if spoken:
@@ -192,10 +193,10 @@ class Matcher:
         self.sightings.tend(now_ms)
         self.baselines.tend(now_ms)
         out: list[Alert] = []
-        self._debt.advance(now_ms, out)
+        self.debt.advance(now_ms, out)
         if self._spoken:
             self._relay(out)
-        out.extend(self._release(self._clocks.advance(now_ms)))
+        out.extend(self._release(self.clocks.advance(now_ms)))
         return out
 
     def close(self, until_ms: int = MAX_TIME_MS) -> list[Alert]:
@@ -203,14 +204,14 @@ class Matcher:
         the time is left out. The alerts are those that were waiting for that.
         """
         out: list[Alert] = []
-        due = self._clocks.close(until_ms)
-        while due or self._debt.waiting:
+        due = self.clocks.close(until_ms)
+        while due or self.debt.waiting:
             # What is released may set further deadlines that have passed already.
-            self._debt.serve_all(out)
+            self.debt.serve_all(out)
             if self._spoken:
                 self._relay(out)
             out.extend(self._release(due, storms=False))
-            due = self._clocks.close(until_ms)
+            due = self.clocks.close(until_ms)
         return out
 
     def _release(self, due: list[Due], storms: bool = True) -> list[Alert]:
@@ -221,9 +222,9 @@ class Matcher:
                 together.setdefault((entry.rule, entry.clock), []).append(entry)
             for (rule, clock), entries in together.items():
                 if len(entries) >= STORM_LEAST:
-                    self._runtimes[rule].watch_for_storm(clock, entries, out)
+                    self.runtimes[rule].watch_for_storm(clock, entries, out)
         for entry in due:
-            runtime = self._runtimes[entry.rule]
+            runtime = self.runtimes[entry.rule]
             if entry.device is None:
                 runtime.end_storm(entry.clock, entry.deadline, out)
             else:
@@ -234,8 +235,8 @@ class Matcher:
 
     def _moved(self, kind: str, time: int, out: list[Alert]) -> None:
         """The clock of a type that deadlines wait for has moved on."""
-        out.extend(self._release(self._clocks.seen(kind, time)))
-        for runtime in self._runtimes:
+        out.extend(self._release(self.clocks.seen(kind, time)))
+        for runtime in self.runtimes:
             if runtime.storms:
                 runtime.heard(kind, time)
 
@@ -244,7 +245,7 @@ class Matcher:
         runtimes = self._reading[kind]
         for runtime in runtimes:
             runtime.sweep(time)
-        if not self._clocks.has_wall:
+        if not self.clocks.has_wall:
             self.baselines.forget(time)
         # Devices that come in later may have to be forgotten before what is known now.
         soonest = min((runtime.expiry.keep_ms for runtime in runtimes), default=MAX_TIME_MS)
@@ -297,13 +298,43 @@ class Matcher:
                 reruns=r.reruns,
                 devices=len(r.devices),
             )
-            for r in self._runtimes
+            for r in self.runtimes
         }
 
     def cap_warnings(self) -> list[CapWarning]:
         """What was dropped at a cap since the last call: which rule, which device, which cap."""
-        of_rules = [warning for runtime in self._runtimes for warning in runtime.caps.take()]
+        of_rules = [warning for runtime in self.runtimes for warning in runtime.caps.take()]
         return of_rules + self.baselines.cap_warnings()
+
+    # --- state
+
+    def snapshot(self) -> bytes:
+        """All that is known, for :meth:`restore`."""
+        return state.snapshot(self)
+
+    def restore(self, known: bytes) -> None:
+        """Go on from what :meth:`snapshot` gave. To be called before the first event.
+
+        Raises:
+            OtherState: it is of another version or of other rules, or damaged; make a new matcher then.
+        """
+        state.restore(self, known)
+
+    @property
+    def event_types(self) -> list[type[Event]]:
+        """Every type of event that may be kept, those of alerts included."""
+        return list(self._handlers)
+
+    @property
+    def heard(self) -> list[str]:
+        """The kinds of which an event has come."""
+        types = self.decoder.types.items()
+        return [kind for kind, struct in types if self._handlers[struct] is self.kinds[kind].handle]
+
+    def hear(self, kinds: Iterable[str]) -> None:
+        """Events of these kinds have come before."""
+        for kind in kinds:
+            self._handlers[self.decoder.types[kind]] = self.kinds[kind].handle
 
     def _first(self, struct: type[Event], handler: Handler) -> Handler:
         """A handler that takes the first event of a kind, to know since when the engine watches, and

@@ -12,7 +12,8 @@ It all follows from the input, so the same input gives the same alerts at the sa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from engine.alerts import Alert
@@ -71,6 +72,15 @@ class RerunDebt:
         """Bring everybody up to date, whatever it costs."""
         while self._waiting:
             self._serve_first(out)
+
+    def state(self) -> list[Any]:
+        """All that is known, as plain data."""
+        return [self.owed, self._now, list(self._waiting)]
+
+    def restore(self, state: list[Any], runtimes: Sequence[RuleRuntime]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.owed, self._now, waiting = state
+        self._waiting = {(rule, device): runtimes[rule] for rule, device in waiting}
 
     def _serve_first(self, out: list[Alert]) -> None:
         (_, device), runtime = next(iter(self._waiting.items()))

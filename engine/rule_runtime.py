@@ -72,7 +72,7 @@ class RuleRuntime:
         self._wake_mask = -1 if isinstance(plan.table, SearchTable) else self._start_mask | self._veto_mask
         self._of_devices = not plan.fleet
         self.devices: dict[str, DeviceState] = {}
-        self._forgotten = ALWAYS_KNOWN
+        self.forgotten = ALWAYS_KNOWN
         """States that ended before this time are forgotten: what is older can no longer be judged."""
         self.waiting = [0] * len(plan.clock_kinds)
         """For each clock of the rule the devices that wait for a deadline."""
@@ -103,7 +103,7 @@ class RuleRuntime:
         device = event.device if self._of_devices else ""
         state = self.devices.get(device)
         if state is None:
-            state = self.devices[device] = DeviceState(self.plan, device, self._forgotten)
+            state = self.devices[device] = DeviceState(self.plan, device, self.forgotten)
             self.expiry.add(state, kept.time)
         if self._debt.owed:
             self._debt.pay(PAID_BY_EVENT, out)
@@ -443,7 +443,7 @@ class RuleRuntime:
                     self._trim(state, last)
             else:
                 del self.devices[state.device]
-                self._forgotten = max(self._forgotten, now - expiry.keep_ms)
+                self.forgotten = max(self.forgotten, now - expiry.keep_ms)
 
 
 def _run(automaton: Automaton | Search, history: Iterable[Kept]) -> list[Match]:

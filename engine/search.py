@@ -28,7 +28,7 @@ from engine.elements import Deadline
 from engine.hunt import Hunt, rank_of
 from engine.hunt_groups import Lists
 from engine.kept import Kept, Order
-from engine.search_table import SearchChain, SearchTable, Sought
+from engine.search_table import SearchChain, SearchTable
 
 MAX_STEPS = 10_000
 """Events looked at for one closing event. A rule over an honest device needs some tens; a flood made
@@ -41,7 +41,7 @@ MAX_SILENCES = 64
 Silence = tuple[int, tuple[object, ...]]
 
 
-class _KeyState:
+class KeyState:
     """What one key knows: its events by mask, the runs still open, the silences reported."""
 
     __slots__ = ("dropped_until", "key", "lists", "reported", "starts")
@@ -50,22 +50,23 @@ class _KeyState:
         self.key = key
         self.lists: Lists = {mask: [] for mask in masks}
         self.starts: list[Kept] = []
-        self.reported: dict[Silence, tuple[Sought, Events]] = {}
+        self.reported: dict[Silence, tuple[int, Events]] = {}
+        """The number of the chain, and its events up to the deadline."""
         self.dropped_until = -1
 
 
 class Search:
     """The state of one rule and device. ``feed`` takes kept events in order."""
 
-    __slots__ = ("_hunt", "_keys", "_lists", "_pending", "_sequence", "_table", "dropped")
+    __slots__ = ("_hunt", "dropped", "keys", "lists", "pending", "sequence", "table")
 
     def __init__(self, table: SearchTable) -> None:
-        self._table = table
-        self._keys: dict[Key, _KeyState] = {}
-        self._lists: Lists = {mask: [] for mask in table.masks}
+        self.table = table
+        self.keys: dict[Key, KeyState] = {}
+        self.lists: Lists = {mask: [] for mask in table.masks}
         """Events whose type lacks a key field: they reach keys that are yet to come."""
-        self._pending: list[tuple[int, int, Key, int, Kept]] = []
-        self._sequence = 0
+        self.pending: list[tuple[int, int, Key, int, Kept]] = []
+        self.sequence = 0
         self._hunt = Hunt()
         self.dropped = 0
 
@@ -77,23 +78,23 @@ class Search:
     def first_deadlines(self) -> dict[int, int]:
         """For each clock of the rule the first deadline that waits for it."""
         found: dict[int, int] = {}
-        if len(self._table.clock_kinds) == 1:
-            return {0: self._pending[0][0]} if self._pending else found
-        for deadline, _, _, number, _ in self._pending:
-            absence = self._table.chains[number].positions[-1].absence
+        if len(self.table.clock_kinds) == 1:
+            return {0: self.pending[0][0]} if self.pending else found
+        for deadline, _, _, number, _ in self.pending:
+            absence = self.table.chains[number].positions[-1].absence
             if absence is not None:
                 found[absence.clocks] = min(deadline, found.get(absence.clocks, deadline))
         return found
 
     def resume(self, before: Search, since: int) -> None:
         """Take over the silences reported for events older than ``since``: they are not run again."""
-        for key, state in before._keys.items():
-            for silence, (sought, events) in state.reported.items():
+        for key, state in before.keys.items():
+            for silence, (number, events) in state.reported.items():
                 if events[0].time < since:
-                    mine = self._keys.get(key)
+                    mine = self.keys.get(key)
                     if mine is None:
-                        mine = self._keys[key] = _KeyState(key, self._table.masks)
-                    mine.reported[silence] = (sought, events)
+                        mine = self.keys[key] = KeyState(key, self.table.masks)
+                    mine.reported[silence] = (number, events)
 
     def feed(self, kept: Kept) -> list[Match]:
         """One event, in order; the matches of the deadlines before it, then those it completes."""
@@ -103,23 +104,23 @@ class Search:
     def remember(self, kept: Kept) -> None:
         """Index an event. All events of a moment may be remembered before the first is judged."""
         if None in kept.key:
-            self._index(self._lists, kept)
+            self._index(self.lists, kept)
             for state in self._reached(kept):
                 if self._index(state.lists, kept):
-                    state.dropped_until = kept.time + self._table.horizon_ms
+                    state.dropped_until = kept.time + self.table.horizon_ms
             return
-        if kept.key not in self._keys:
-            opened = self._keys[kept.key] = _KeyState(kept.key, self._table.masks)
-            for mask, events in self._lists.items():
+        if kept.key not in self.keys:
+            opened = self.keys[kept.key] = KeyState(kept.key, self.table.masks)
+            for mask, events in self.lists.items():
                 opened.lists[mask] = [x for x in events if _agrees(x.key, kept.key)]
-        state = self._keys[kept.key]
+        state = self.keys[kept.key]
         if self._index(state.lists, kept):
-            state.dropped_until = kept.time + self._table.horizon_ms
+            state.dropped_until = kept.time + self.table.horizon_ms
 
     def _index(self, lists: Lists, kept: Kept) -> bool:
         """Put an event into its lists; whether an old one had to go."""
         cut = False
-        most = max(MAX_INDEXED, 2 * self._table.largest)
+        most = max(MAX_INDEXED, 2 * self.table.largest)
         for mask, events in lists.items():
             if kept.mask & mask:
                 events.append(kept)
@@ -129,11 +130,11 @@ class Search:
                     cut = True
         return cut
 
-    def _reached(self, kept: Kept) -> list[_KeyState]:
+    def _reached(self, kept: Kept) -> list[KeyState]:
         if None not in kept.key:
-            state = self._keys.get(kept.key)
+            state = self.keys.get(kept.key)
             return [] if state is None else [state]
-        return [state for key, state in self._keys.items() if _agrees(kept.key, key)]
+        return [state for key, state in self.keys.items() if _agrees(kept.key, key)]
 
     def step(self, kept: Kept) -> list[Match]:
         """The transition itself; :meth:`remember` has been told of all events of this moment."""
@@ -142,11 +143,12 @@ class Search:
             found.extend(self._judge(state, kept))
         return found
 
-    def _judge(self, state: _KeyState, kept: Kept) -> list[Match]:
-        table, hunt = self._table, self._hunt
+    def _judge(self, state: KeyState, kept: Kept) -> list[Match]:
+        table, hunt = self.table, self._hunt
         mask = kept.mask
         if mask & table.absence_mask and state.reported:
-            for silence, (sought, events) in list(state.reported.items()):
+            for silence, (number, events) in list(state.reported.items()):
+                sought = table.chains[number].positions[-1].choices[0]
                 if mask & sought.bit and (sought.test is None or sought.test(kept, events)):
                     del state.reported[silence]
         hunt.left = MAX_STEPS
@@ -163,25 +165,25 @@ class Search:
             if not mask & chain.positions[chain.closing].mask:
                 continue
             if chain.wait_ms:
-                self._sequence += 1
+                self.sequence += 1
                 deadline = kept.time + chain.wait_ms
-                heapq.heappush(self._pending, (deadline, self._sequence, state.key, number, kept))
+                heapq.heappush(self.pending, (deadline, self.sequence, state.key, number, kept))
             else:
                 self._runs(state, number, chain, kept, complete)
         return self._complete(state, complete, kept.time) if complete else []
 
     def _runs(
         self,
-        state: _KeyState,
+        state: KeyState,
         number: int,
         chain: SearchChain,
         closing: Kept,
         complete: list[tuple[int, Events]],
     ) -> None:
         """The open runs that a chain completes with this closing event, the latest start first."""
-        hunt, oldest = self._hunt, closing.time - self._table.window_ms
+        hunt, oldest = self._hunt, closing.time - self.table.window_ms
         moment = closing.time + chain.wait_ms
-        vetoed = partial(self._vetoed, state, number, moment) if self._table.vetoes else None
+        vetoed = partial(self._vetoed, state, number, moment) if self.table.vetoes else None
         for start in [closing] if len(chain.positions) == 1 else reversed(state.starts):
             if start.time < oldest:
                 break
@@ -190,12 +192,12 @@ class Search:
                 complete.append((number, found))
         if hunt.left <= 0:
             self.dropped += 1
-            state.dropped_until = max(state.dropped_until, closing.time + self._table.window_ms)
+            state.dropped_until = max(state.dropped_until, closing.time + self.table.window_ms)
 
     def advance(self, until: int) -> list[Match]:
         """Judge the deadlines up to and including a time, in order."""
         found: list[Match] = []
-        pending = self._pending
+        pending = self.pending
         while pending and pending[0][0] <= until:
             deadline = pending[0][0]
             ended: dict[Key, list[tuple[int, Kept]]] = {}
@@ -203,20 +205,20 @@ class Search:
                 _, _, key, number, closing = heapq.heappop(pending)
                 ended.setdefault(key, []).append((number, closing))
             for key, waits in ended.items():
-                state = self._keys.get(key)
+                state = self.keys.get(key)
                 if state is None:
                     continue
                 self._hunt.left = MAX_STEPS
                 complete: list[tuple[int, Events]] = []
                 for number, closing in waits:
-                    self._runs(state, number, self._table.chains[number], closing, complete)
+                    self._runs(state, number, self.table.chains[number], closing, complete)
                 if complete:
                     found.extend(self._complete(state, complete, deadline))
         return found
 
-    def _complete(self, state: _KeyState, complete: list[tuple[int, Events]], moment: int) -> list[Match]:
+    def _complete(self, state: KeyState, complete: list[tuple[int, Events]], moment: int) -> list[Match]:
         """Take the earliest choice of each run, select, use up."""
-        table = self._table
+        table = self.table
         runs: dict[Order, tuple[int, Events]] = {}
         for number, events in complete:
             best = runs.get(events[0].order)
@@ -236,7 +238,7 @@ class Search:
         ]
 
     def _select(
-        self, state: _KeyState, runs: dict[Order, tuple[int, Events]], starts: list[Order]
+        self, state: KeyState, runs: dict[Order, tuple[int, Events]], starts: list[Order]
     ) -> list[Order]:
         """One run of those that completed together; one of each silence that is new."""
         silences: dict[Silence | None, list[Order]] = {}
@@ -247,11 +249,11 @@ class Search:
         for silence, of_silence in silences.items():
             if silence is not None and silence in state.reported:
                 continue
-            start = of_silence[0] if self._table.select == "first" else of_silence[-1]
+            start = of_silence[0] if self.table.select == "first" else of_silence[-1]
             chosen.append(start)
             if silence is not None:
                 number, events = runs[start]
-                state.reported[silence] = (self._table.chains[number].positions[-1].choices[0], events)
+                state.reported[silence] = (number, events)
                 if len(state.reported) > MAX_SILENCES:
                     del state.reported[next(iter(state.reported))]
                     self.dropped += 1
@@ -259,16 +261,16 @@ class Search:
 
     def _silence(self, number: int, events: Events) -> Silence | None:
         """What is silent: the last NO and the values its filter reads; None where events complete."""
-        last = self._table.chains[number].positions[-1]
+        last = self.table.chains[number].positions[-1]
         if last.absence is None:
             return None
         values = () if last.absence.values is None else last.absence.values(events)
         return last.mask, values
 
-    def _vetoed(self, state: _KeyState, number: int, moment: int, events: Events) -> bool:
+    def _vetoed(self, state: KeyState, number: int, moment: int, events: Events) -> bool:
         """Whether an UNLESS voids a choice that completes at ``moment``."""
         begin = min(element.begin for element in events)
-        for veto in self._table.vetoes:
+        for veto in self.table.vetoes:
             for guard in reversed(state.lists[veto.bit]):
                 if guard.time < begin - veto.before_ms:
                     break
@@ -278,32 +280,32 @@ class Search:
 
     def forget(self, before: int) -> None:
         """Drop what can no longer matter to events at or after a time."""
-        oldest, open_since = before - self._table.horizon_ms, before - self._table.window_ms
-        for key in list(self._keys):
-            state = self._keys[key]
+        oldest, open_since = before - self.table.horizon_ms, before - self.table.window_ms
+        for key in list(self.keys):
+            state = self.keys[key]
             _trim(state.lists, oldest)
             state.starts = [start for start in state.starts if start.time >= open_since]
             if not state.reported and not any(state.lists.values()):
-                del self._keys[key]
-        _trim(self._lists, oldest)
+                del self.keys[key]
+        _trim(self.lists, oldest)
 
     def drop_before(self, time: int) -> None:
         """Drop what rests on events before a time: at the cap of kept events. A match that this could
         have changed says ``capped``.
         """
-        for key in list(self._keys):
-            state = self._keys[key]
+        for key in list(self.keys):
+            state = self.keys[key]
             _trim(state.lists, time)
             state.starts = [start for start in state.starts if start.time >= time]
-            state.dropped_until = max(state.dropped_until, time + self._table.horizon_ms)
+            state.dropped_until = max(state.dropped_until, time + self.table.horizon_ms)
             if not state.reported and not any(state.lists.values()):
-                del self._keys[key]
-        _trim(self._lists, time)
-        waiting = [entry for entry in self._pending if entry[4].time >= time]
-        if len(waiting) < len(self._pending):
-            self.dropped += len(self._pending) - len(waiting)
+                del self.keys[key]
+        _trim(self.lists, time)
+        waiting = [entry for entry in self.pending if entry[4].time >= time]
+        if len(waiting) < len(self.pending):
+            self.dropped += len(self.pending) - len(waiting)
             heapq.heapify(waiting)
-            self._pending = waiting
+            self.pending = waiting
 
 
 def _trim(lists: Lists, oldest: int) -> None:

@@ -88,6 +88,15 @@ class Storms:
                 return True
         return False
 
+    @property
+    def all(self) -> list[Storm]:
+        """Those that last."""
+        return list(self._active.values())
+
+    def put(self, storm: Storm) -> None:
+        """A storm that was known before."""
+        self._active[storm.clock] = storm
+
     def active(self, clock: int) -> Storm | None:
         """The storm of a clock."""
         return self._active.get(clock)

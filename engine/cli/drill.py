@@ -63,9 +63,9 @@ def drill(
     set_
         PARAM=value, as the service was given.
     """
-    from engine.service.drill import DrillRefused
     from engine.service.drill import drill as held
     from engine.service.drill_chain import PREFIX, NotDrillable, chain_for
+    from engine.service.drill_report import DrillRefused
     from engine.service.errors import SettingsError
     from engine.service.serve import run_loop
     from engine.service.settings import load_settings

@@ -22,6 +22,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 from engine.alerts import Alert
 from engine.service.connection import Connection
 from engine.service.drill_chain import Chain
+from engine.service.drill_report import DrillRefused, DrillReport, Hop
 from engine.service.errors import ServiceError
 from engine.service.settings import Settings
 from engine.service.subjects import encode_token
@@ -34,45 +35,8 @@ _LETTERS = 1_000
 _Result = TypeVar("_Result")
 
 
-class DrillRefused(Exception):
-    """The drill must not be held: the device is no canary, or exists. The message is one sentence."""
-
-
 class _Failed(Exception):
     """The hop under way failed; the message says how."""
-
-
-class Hop(msgspec.Struct, frozen=True):
-    """One hop: what was looked at, whether it went well, and what was found. ``ms`` is how long it took."""
-
-    name: str
-    ok: bool
-    detail: str
-    ms: float
-
-
-class DrillReport(msgspec.Struct, frozen=True):
-    """The outcome.
-
-    Attributes:
-        ok: the alert came, and was stored, in time.
-        failed: the hop that failed.
-        alert_seconds: to the alert, from the moment at which the last event before it was published.
-        other_version: the service runs another version of the rule than the one the chain was made with.
-        left: what could not be taken away, or was left on purpose.
-    """
-
-    rule: str
-    test: str
-    device: str
-    ok: bool
-    failed: str | None
-    hops: tuple[Hop, ...]
-    alert: str | None
-    severity: str | None
-    alert_seconds: float | None
-    other_version: bool
-    left: tuple[str, ...]
 
 
 async def drill(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from chromium import Chromium, find
-from samples import MINUTE, event, report_of
+from recordings import MINUTE, event, report_of
 
 from engine.report.html import render
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import RULES, event, events, recording
+from recordings import RULES, event, events, recording
 
 import dsl
 from engine.alerts import Alert, Change

@@ -316,6 +316,12 @@ def test_a_quiet_kind_of_a_source_that_reports_is_not_proven() -> None:
     assert only(fed(rules(text), [flow(1), posture])).verdict == EVALUABLE
 
 
+def test_an_alert_that_is_closed_again_counts_once() -> None:
+    text = CRASH.replace("WITHIN 10m }", "WITHIN 10m UNLESS app lifecycle WITHIN 1h BEFORE }")
+    update = event("app.lifecycle", 1, app="a", phase="update")
+    assert only(fed(rules(text), [flow(2), crash(3), update])).alerts == 1
+
+
 def test_a_retention_shorter_than_a_match_degrades() -> None:
     found = only(fed(rules(CRASH), [flow(1), crash(2)], retention_ms=300_000))
     assert found.verdict == DEGRADED

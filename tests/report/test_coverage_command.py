@@ -10,11 +10,17 @@ import jsonschema
 import msgspec
 import pytest
 
+from engine import packs
 from engine.cli import main
 from engine.demo import scenario
 from engine.report.coverage import Coverage
 
 FORMAT = json.loads(Path(__file__).with_name("attack_layer_4_5.schema.json").read_text("utf-8"))
+PACK = packs.rules_folder() / "mobile"
+RULES = [
+    PACK / f"{name}.rule" for name in ("events", "lists", "params", "signals", "baselines", "an1756", "quick")
+]
+"""Not the whole pack: what other rules need is no matter here."""
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -46,7 +52,7 @@ def without_crashes(tmp_path: Path) -> Path:
 def test_the_code_is_0_where_nothing_is_blind_and_1_where_something_is(
     run: Run, recording: Path, without_crashes: Path
 ) -> None:
-    code, out, err = run("mobile", recording)
+    code, out, err = run(*RULES, recording)
     assert (
         code,
         out.count("EVALUABLE"),
@@ -56,15 +62,15 @@ def test_the_code_is_0_where_nothing_is_blind_and_1_where_something_is(
         2,
         True,
     )
-    code, out, err = run("mobile", without_crashes)
+    code, out, err = run(*RULES, without_crashes)
     assert (code, out.count("BLIND")) == (1, 2)
-    code, out, err = run("mobile")
+    code, out, err = run(*RULES)
     assert code == 0
     assert "nothing was read" in err
 
 
 def test_json_is_the_whole_report(run: Run, recording: Path) -> None:
-    code, out, _ = run("mobile", recording, "--json")
+    code, out, _ = run(*RULES, recording, "--json")
     found = msgspec.json.decode(out, type=Coverage)
     assert code == 0
     assert found.schema == "thenwire.coverage/1"
@@ -74,7 +80,7 @@ def test_json_is_the_whole_report(run: Run, recording: Path) -> None:
 
 def test_markdown_and_the_layer(run: Run, recording: Path, tmp_path: Path) -> None:
     path = tmp_path / "layer.json"
-    code, out, _ = run("mobile", recording, "--markdown", "--layer", path)
+    code, out, _ = run(*RULES, recording, "--markdown", "--layer", path)
     assert code == 0
     assert out.startswith("# Coverage\n")
     layer = json.loads(path.read_text("utf-8"))
@@ -88,7 +94,7 @@ def test_an_inventory_makes_silence_visible(run: Run, recording: Path, tmp_path:
     inventory = tmp_path / "devices.csv"
     lines = "".join(f"{s.device},field\n" for s in (*scenario.CHAINS, *scenario.LOOKALIKES))
     inventory.write_text(f"device,group\n{lines}lost,vault\n")
-    code, out, _ = run("mobile", recording, "--devices", inventory, "--json")
+    code, out, _ = run(*RULES, recording, "--devices", inventory, "--json")
     found = msgspec.json.decode(out, type=Coverage)
     rows = {row.group: row.verdict for row in found.rules if row.rule == "an1756_ios"}
     assert (code, rows) == (1, {"(not listed)": "EVALUABLE", "field": "EVALUABLE", "vault": "BLIND"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from samples import BEGIN, MINUTE, event, recording
+from recordings import BEGIN, MINUTE, event, recording
 from test_page import Page
 
 import dsl

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import event, recording
+from recordings import event, recording
 from test_page import Page
 
 import dsl

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from samples import MINUTE, RULES, event, events, report_of
+from recordings import MINUTE, RULES, event, events, report_of
 
 import dsl
 from engine.alerts import Alert, encode

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from samples import RULES, recording
+from recordings import RULES, recording
 
 from engine.cli import common, main
 

@@ -69,7 +69,7 @@ FAULTS: dict[str, list[Patch]] = {
         ("automaton", "if None not in kept.key:", "if kept.key is not None:"),
     ],
     "a missing key field is a value": [
-        ("matcher", '" or ".join(f"{d} is None" for d in declared)', '"False"'),
+        ("handlers", '" or ".join(f"{d} is None" for d in declared)', '"False"'),
     ],
     "ties are reversed": [("kept", "else (time, position)", "else (time, -position)")],
     "the start of an interval is ignored": [
@@ -91,7 +91,7 @@ FAULTS: dict[str, list[Patch]] = {
         ("automaton", "since <= guard.time <= until", "since < guard.time <= until"),
     ],
     "a veto behind the match at its time is ignored": [
-        ("rule_runtime", "if mask & self._veto_mask and any(", "if not mask and any("),
+        ("rule_runtime", "if kept.mask & self._veto_mask and any(", "if not kept.mask and any("),
     ],
     "an event of the match is no veto": [
         ("automaton", "since <= guard.time <= until", "since <= guard.time <= until and guard not in events"),
@@ -144,11 +144,7 @@ FAULTS: dict[str, list[Patch]] = {
         ("automaton", "_rank(events, ranks[number]) < _rank(", "_rank(events, ranks[number]) > _rank("),
     ],
     "late events are ignored": [
-        (
-            "rule_runtime",
-            "            self._rerun(state, kept, out)\n            return\n        history",
-            "            return\n        history",
-        ),
+        ("rule_runtime", "elif kept.time >= state.known_from:", "elif not history:"),
     ],
     "a late guard closes nothing": [
         (
@@ -256,11 +252,7 @@ FAULTS: dict[str, list[Patch]] = {
         ("search", "                    del state.reported[silence]", "                    pass"),
     ],
     "LATEST and FIRST are swapped in the search": [
-        (
-            "search",
-            'of_silence[0] if self._table.select == "first" else of_silence[-1]',
-            'of_silence[-1] if self._table.select == "first" else of_silence[0]',
-        ),
+        ("search", '== "first" else of_silence[-1]', '!= "first" else of_silence[-1]'),
     ],
     "a used-up run is kept in the search": [
         ("search", "if start.order not in runs]", "if start is not None]"),
@@ -290,9 +282,11 @@ FAULTS: dict[str, list[Patch]] = {
             "max(map(self._passed, kinds), default=NEVER)",
         ),
     ],
-    "LATE is exclusive": [("matcher", "elif time < clock[0] - LATE:", "elif time <= clock[0] - LATE:")],
+    "LATE is exclusive": [
+        ("handlers", "elif time < clock - {event.late_ms", "elif time <= clock - {event.late_ms"),
+    ],
     "LATE counts from the time, not from the clock": [
-        ("matcher", "= event.late_ms + event.grace_ms", "= event.late_ms"),
+        ("handlers", "{event.late_ms + event.grace_ms}", "{event.late_ms}"),
     ],
     # --- late events
     "a match is said before its deadlines have passed": [
@@ -346,15 +340,16 @@ FAULTS: dict[str, list[Patch]] = {
     "an alert stands at the place of the event that completes it": [
         (
             "kept",
-            '(time, position, 1) if event.kind.startswith("alert:") else (time, position)',
+            "(time, position, 1) if event.is_alert else (time, position)",
             "(time, position)",
         ),
     ],
     "a salted order": [
+        ("automaton", "return [\n            key\n", "return {\n            key\n"),
         (
             "automaton",
-            "for key in list(self._keys)\n            if all",
-            "for key in set(self._keys)\n            if all",
+            "zip(own, key, strict=True))\n        ]",
+            "zip(own, key, strict=True))\n        }",
         ),
     ],
 }

@@ -293,7 +293,27 @@ EXPRESSIONS: dict[str, Case] = {
 
 CASES = {**ABSENCE, **AT_LEAST, **TOGETHER, **EXPRESSIONS}
 
+DIFFERENCES: dict[str, Case] = {
+    "a level has a later event that began before the minimum gap": (
+        "WHEN a THEN AFTER 1ms AT LEAST 2 b IN 5ms WITHIN 9ms",
+        "a4, b5, b7 start=3",
+        "a4 b5 b7",
+    ),
+    "a branch that comes later began before the minimum gap": (
+        "WHEN a THEN AFTER 1ms ALL OF (b, c) WITHIN 9ms",
+        "a4, b5, c7 start=3",
+        "a4 b5 c7",
+    ),
+}
+"""Engine and oracle differ: found.md. The answers are the oracle's."""
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_sentence(name: str) -> None:
     check(CASES[name])
+
+
+@pytest.mark.xfail(strict=True, reason="a difference that is not repaired yet: found.md")
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_known_difference(name: str) -> None:
+    check(DIFFERENCES[name])

@@ -13,8 +13,9 @@ import pytest
 import dsl
 from engine import packs
 from engine.cli import main
-from engine.service.drill import DrillRefused, DrillReport, drill
+from engine.service.drill import drill
 from engine.service.drill_chain import Chain, chain_for
+from engine.service.drill_report import DrillRefused, DrillReport
 from engine.service.matching import MatchingProcessor
 from engine.service.settings import Settings
 

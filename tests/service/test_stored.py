@@ -113,6 +113,20 @@ def test_an_emptied_stream_ends_at_once_and_nobodys_consumer_is_left(tools: Any)
     stored(tools, [flow()], then)
 
 
+def test_what_the_stream_removes_meanwhile_is_not_waited_for(tools: Any) -> None:
+    async def then(settings: Any, server: Any) -> None:
+        read = 0
+        async with tools.client(server) as client, StoredInput(settings) as found:
+            async for _ in found.messages():
+                if not read:
+                    await client.jetstream().purge_stream("EVENTS")
+                read += 1
+        # What the first pull had brought.
+        assert read == 500
+
+    stored(tools, [flow() for _ in range(600)], then)
+
+
 def test_no_stream_is_one_sentence(tools: Any) -> None:
     async def scenario(server: Any) -> None:
         with pytest.raises(ServiceError, match="There is no stream EVENTS"):

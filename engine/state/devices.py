@@ -1,0 +1,118 @@
+"""What a rule knows of its devices, as plain data."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.alerts import Alert
+from engine.caps import Caps
+from engine.device_state import DeviceState, Published, Stale
+from engine.rule_runtime import RuleRuntime
+from engine.state import automata
+from engine.state.objects import Plain, Reader, Writer
+from engine.storms import Storm
+
+_ALERT = msgspec.msgpack.Decoder(Alert)
+_STORM = msgspec.msgpack.Decoder(Storm)
+
+
+def written(runtime: RuleRuntime, to: Writer) -> list[Plain]:
+    """All that one rule knows."""
+    counters = [runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates]
+    said = [runtime.said.matches, runtime.said.suppressed]
+    storms = [msgspec.msgpack.encode(storm) for storm in runtime.storms.all]
+    buckets = [
+        [number, [state.device for state in bucket]] for number, bucket in runtime.expiry.buckets.items()
+    ]
+    return [
+        [*counters, *said, runtime.forgotten],
+        _caps(runtime.caps),
+        [storms, list(runtime.storms.devices)],
+        [buckets, runtime.expiry.next],
+        runtime.waiting,
+        [_device(state, to) for state in runtime.devices.values()],
+    ]
+
+
+def restore(runtime: RuleRuntime, plain: list[Plain], of: Reader) -> None:
+    """Give a new runtime of the same rule what another knew."""
+    counters, caps, (storms, stormy), (buckets, next_), runtime.waiting, devices = plain
+    runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates = counters[:5]
+    runtime.said.matches, runtime.said.suppressed, runtime.forgotten = counters[5:]
+    runtime.caps.total, recent = caps
+    runtime.caps.recent.update(recent)
+    for storm in storms:
+        runtime.storms.put(_STORM.decode(storm))
+    runtime.storms.devices = dict.fromkeys(stormy)
+    for row in devices:
+        state = _restored(runtime, row, of)
+        runtime.devices[state.device] = state
+    runtime.expiry.buckets.update(
+        {number: [runtime.devices[device] for device in of_bucket] for number, of_bucket in buckets}
+    )
+    runtime.expiry.next = next_
+
+
+def _caps(caps: Caps) -> list[Plain]:
+    return [caps.total, caps.recent]
+
+
+def _device(state: DeviceState, to: Writer) -> list[Plain]:
+    numbers = {id(published): number for number, published in enumerate(state.published)}
+    published = [
+        [
+            to.match(p.match),
+            None if p.alert is None else msgspec.msgpack.encode(p.alert),
+            p.id,
+            list(p.group),
+            p.open,
+            # The alert that suppressed it may be forgotten by now.
+            None if p.suppressed_by is None else numbers.get(id(p.suppressed_by)),
+        ]
+        for p in state.published
+    ]
+    stale = state.stale
+    return [
+        state.device,
+        [to.kept(kept) for kept in state.history],
+        automata.written(state.automaton, to),
+        [to.match(match) for match in state.held],
+        list(state.armed.items()),
+        published,
+        [[list(group), count] for group, count in state.counts.items()],
+        [state.advanced, state.known_from, state.longest],
+        None if stale is None else [to.kept(stale.cause), stale.first, stale.last],
+    ]
+
+
+def _restored(runtime: RuleRuntime, row: list[Plain], of: Reader) -> DeviceState:
+    device, history, automaton, held, armed, published, counts, times, stale = row
+    state = DeviceState(runtime.plan, device, times[1])
+    state.advanced, _, state.longest = times
+    state.history = [of.kept(number) for number in history]
+    automata.restore(state.automaton, automaton, of)
+    if held:
+        state.held = [of.match(match) for match in held]
+    if armed:
+        state.armed = dict(armed)
+    if counts:
+        state.counts = {tuple(group): count for group, count in counts}
+    if published:
+        state.published = [
+            Published(
+                of.match(match), None if alert is None else _ALERT.decode(alert), id_, tuple(group), None
+            )
+            for match, alert, id_, group, _, _ in published
+        ]
+        for found, (*_, open_, by) in zip(state.published, published, strict=True):
+            found.open = open_
+            found.suppressed_by = None if by is None else state.published[by]
+    if stale is not None:
+        cause, first, last = stale
+        state.stale = Stale(of.kept(cause))
+        state.stale.first, state.stale.last = first, last
+    return state
+
+
+def _alert(raw: bytes | None) -> Alert | None:
+    return None if raw is None else _ALERT.decode(raw)
