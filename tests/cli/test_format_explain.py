@@ -180,7 +180,7 @@ def test_names_with_spaces_or_underscores_are_one(run: Run) -> None:
     ("arguments", "said"),
     [
         (("an1765", "ios", "--rules", "mobile"), "did you mean `an1756 ios`?"),
-        (("something", "else", "--rules", "mobile"), "the rules are `an1756 ios`, `quick`"),
+        (("something", "else", "--rules", "mobile"), "the rules are `an1756 ios`, `an1756 internal`"),
         (("--rules", "mobile"), "name a rule"),
         (("quick", "--rules", "nowhere"), "no rule file or folder"),
         (("quick", "--rules", "mobile", "--json", "--mermaid"), "choose one"),

@@ -210,7 +210,7 @@ def test_the_same_replay_gives_the_same_bytes() -> None:
 
 def test_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     """Python's hash of a string differs from process to process; the page does not."""
-    script = "import sys; from samples import report_of; from engine.report.html import render\n"
+    script = "import sys; from recordings import report_of; from engine.report.html import render\n"
     script += "sys.stdout.buffer.write(render(report_of()[0]))"
     pages = set()
     for seed in ("1", "2"):

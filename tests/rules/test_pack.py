@@ -1,6 +1,8 @@
 """The TEST blocks of the shipped rules: all pass, none is vacuous, and each part of a rule is held by one."""
 
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,8 +57,39 @@ BREAKS = [
 """File, text, what it is replaced by: at least one test must notice."""
 
 
+SCENARIOS = sorted(
+    path
+    for path in (RULES / "mobile").glob("*.rule")
+    if "\nRULE " in path.read_text("utf-8") and path.stem not in ("an1756", "quick")
+    if not path.stem.endswith("_tests")
+)
+_GUARD = re.compile(r"\n  UNLESS (?:[^\n\[]*\[[^\]]*\][^\n]*|[^\n]*)")
+_WINDOW = re.compile(r"PARAM (\w+) = (\d+)(h|m|s|d)\b")
+
+
+def _scenario_breaks() -> Iterator[tuple[str, str, str]]:
+    """Each guard of each scenario left out, and each window one shorter and one longer."""
+    for path in SCENARIOS:
+        text = path.read_text("utf-8")
+        for guard in _GUARD.findall(text):
+            if text.count(guard) == 1:
+                yield path.name, guard, ""
+        for name, number, unit in _WINDOW.findall(text):
+            if text.count(f"PARAM {name} =") == 1:
+                for other in (int(number) - 1, int(number) + 1):
+                    yield path.name, f"PARAM {name} = {number}{unit}", f"PARAM {name} = {other}{unit}"
+
+
+MORE_BREAKS = sorted(set(_scenario_breaks()))
+
+
 def test_every_test_of_the_pack_passes_and_none_is_vacuous() -> None:
     assert [found for found in run_tests(dsl.load([RULES])) if found.outcome != PASSED] == []
+
+
+def test_the_scenarios_are_there() -> None:
+    assert len(SCENARIOS) == 11
+    assert len(MORE_BREAKS) > 50
 
 
 @pytest.mark.parametrize(("file", "text", "instead"), BREAKS)
@@ -66,6 +99,20 @@ def test_a_broken_rule_fails_its_tests(tmp_path: Path, file: str, text: str, ins
     before = path.read_text("utf-8")
     assert text in before
     path.write_text(before.replace(text, instead, 1), "utf-8")
+    rules = dsl.load([tmp_path])
+    assert not rules.errors
+    assert any(run_test(rules, test).outcome != PASSED for test in rules.tests)
+
+
+@pytest.mark.parametrize(("file", "text", "instead"), MORE_BREAKS)
+def test_a_broken_scenario_fails_its_own_tests(tmp_path: Path, file: str, text: str, instead: str) -> None:
+    """With no more of the pack than the scenario needs, since there are many."""
+    shutil.copytree(RULES / "mobile" / "lists", tmp_path / "lists")
+    stem = file.removesuffix(".rule")
+    for name in ("events", "lists", "params", "baselines", "signals", stem, f"{stem}_tests"):
+        shutil.copy(RULES / "mobile" / f"{name}.rule", tmp_path)
+    path = tmp_path / file
+    path.write_text(path.read_text("utf-8").replace(text, instead, 1), "utf-8")
     rules = dsl.load([tmp_path])
     assert not rules.errors
     assert any(run_test(rules, test).outcome != PASSED for test in rules.tests)
