@@ -102,8 +102,8 @@ def _malicious(counts: dict[str, Count]) -> str:
         c = counts[recording.name]
         name, fit = recording.name.partition(",")[0], c.signals["unknown_service"]
         lines.append(
-            f"Of the {c.events:,} packets of {name}'s channel {fit:,} ({fit / c.events:.0%}) fit `unknown service`; "
-            "the others are ICMP"
+            f"Of the {c.events:,} packets of {name}'s channel {fit:,} ({fit / c.events:.0%}) fit "
+            "`unknown service`; the others are ICMP"
             f"{' and one that was taken for a known protocol' if name == 'DroidJack' else ''}.\n"
         )
     return "\n".join(lines)
@@ -119,13 +119,13 @@ def _warmed() -> str:
     who = "the infected machine and no other" if devices == victims else f"{len(devices)} devices"
     lines = [
         "## Warmed\n",
-        "A novelty baseline answers after 3 days and 50 events; the NjRAT capture lasts 50 minutes. So its own "
-        f"background (the {len(wires) - len(lab)} flows that are not labelled malicious) goes in first, on each "
-        f"of {HISTORY_DAYS} days before. Then `new unknown service` fits {c.signals['new_unknown_service']} "
-        f"event, and `{rule.replace('_', ' ')}` alerts on {who}, of {len({w['device'] for w in wires})} "
-        "devices.\n",
-        "The same for the other recordings, each behind itself. That is kind to the baselines, since nothing in "
-        "the last turn is really new; what fits all the same shows their limits.\n",
+        "A novelty baseline answers after 3 days and 50 events; the NjRAT capture lasts 50 minutes. So its "
+        f"own background (the {len(wires) - len(lab)} flows that are not labelled malicious) goes in first, "
+        f"on each of {HISTORY_DAYS} days before. Then `new unknown service` fits "
+        f"{c.signals['new_unknown_service']} event, and `{rule.replace('_', ' ')}` alerts on {who}, of "
+        f"{len({w['device'] for w in wires})} devices.\n",
+        "The same for the other recordings, each behind itself. That is kind to the baselines, since "
+        "nothing in the last turn is really new; what fits all the same shows their limits.\n",
     ]
     rows = []
     for recording in RECORDINGS[:7]:

@@ -39,4 +39,4 @@ def test_a_wheel_carries_rules_grammar_and_demo_data(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "2 rules" in done.stdout
+    assert "16 rules" in done.stdout

@@ -92,27 +92,28 @@ def test_the_scenarios_are_there() -> None:
     assert len(MORE_BREAKS) > 50
 
 
-@pytest.mark.parametrize(("file", "text", "instead"), BREAKS)
-def test_a_broken_rule_fails_its_tests(tmp_path: Path, file: str, text: str, instead: str) -> None:
-    shutil.copytree(RULES, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "mobile" / file
+def _broken(folder: Path, file: str, text: str, instead: str, *rules: str) -> dsl.RuleSet:
+    """A part of the pack with something else in it. Not all of it, since there are many breaks."""
+    shutil.copytree(RULES / "mobile" / "lists", folder / "lists")
+    for name in ("events", "lists", "params", "baselines", "signals", *rules):
+        shutil.copy(RULES / "mobile" / f"{name}.rule", folder)
+    path = folder / file
     before = path.read_text("utf-8")
     assert text in before
     path.write_text(before.replace(text, instead, 1), "utf-8")
-    rules = dsl.load([tmp_path])
-    assert not rules.errors
+    found = dsl.load([folder])
+    assert not found.errors
+    return found
+
+
+@pytest.mark.parametrize(("file", "text", "instead"), BREAKS)
+def test_a_broken_rule_fails_its_tests(tmp_path: Path, file: str, text: str, instead: str) -> None:
+    rules = _broken(tmp_path, file, text, instead, "an1756", "an1756_tests", "quick")
     assert any(run_test(rules, test).outcome != PASSED for test in rules.tests)
 
 
 @pytest.mark.parametrize(("file", "text", "instead"), MORE_BREAKS)
 def test_a_broken_scenario_fails_its_own_tests(tmp_path: Path, file: str, text: str, instead: str) -> None:
-    """With no more of the pack than the scenario needs, since there are many."""
-    shutil.copytree(RULES / "mobile" / "lists", tmp_path / "lists")
     stem = file.removesuffix(".rule")
-    for name in ("events", "lists", "params", "baselines", "signals", stem, f"{stem}_tests"):
-        shutil.copy(RULES / "mobile" / f"{name}.rule", tmp_path)
-    path = tmp_path / file
-    path.write_text(path.read_text("utf-8").replace(text, instead, 1), "utf-8")
-    rules = dsl.load([tmp_path])
-    assert not rules.errors
+    rules = _broken(tmp_path, file, text, instead, stem, f"{stem}_tests")
     assert any(run_test(rules, test).outcome != PASSED for test in rules.tests)

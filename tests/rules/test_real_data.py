@@ -1,4 +1,4 @@
-"""The pack on real recordings, which are no part of the project: few signals, no alert, and malware among the signals."""
+"""The pack on real recordings that are no part of the project: few signals, no alert, malware seen."""
 
 from __future__ import annotations
 
