@@ -63,7 +63,7 @@ FAULTS: dict[str, list[Patch]] = {
         ),
     ],
     "the key is forgotten": [
-        ("automaton", "return (kept.key,)", "return list(self._keys) or (kept.key,)"),
+        ("automaton", "return (kept.key,)", "return list(self.keys) or (kept.key,)"),
     ],
     "a type without a key field is forgotten": [
         ("automaton", "if None not in kept.key:", "if kept.key is not None:"),
@@ -264,7 +264,7 @@ FAULTS: dict[str, list[Patch]] = {
         (
             "search",
             "return [] if state is None else [state]",
-            "return list(self._keys.values()) if state is not None else []",
+            "return list(self.keys.values()) if state is not None else []",
         ),
     ],
     # --- clocks
