@@ -4,7 +4,6 @@ its caps, and the alerts of all other devices are what they are without the floo
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -17,9 +16,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 import dsl
-from benchmarks import state
+from benchmarks import long_run, state
 from benchmarks.generate.fleet import APPS, RULES, Fleet
-from benchmarks.soak import bar
 from engine import Matcher
 from engine.alerts import Alert, encode
 from engine.events import POSITION_SHIFT
@@ -178,21 +176,8 @@ def show(result: Flood, console: Console) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 all right, 1 something is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flood", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a flood of 20,000 events over 30 devices")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--seed", type=int, default=1, help="of the events (default: 1)")
-    options = parser.parse_args(arguments)
-    with bar() as progress:
-        result = run("short" if options.short else "long", options.seed, progress)
-    if options.json:
-        print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
-    else:
-        show(result, Console(width=None if sys.stdout.isatty() else 160))
-    for sentence in result.wrong:
-        Console(stderr=True).print(f"WRONG: {sentence}", style="bold red")
-    return 1 if result.wrong else 0
+    """See ``long_run.main``."""
+    return long_run.main("flood", __doc__, "a flood of 20,000 events beside 30 devices", run, show, arguments)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,17 @@ be that of the devices that stayed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from time import perf_counter
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 import dsl
-from benchmarks import state
+from benchmarks import long_run, state
 from benchmarks.generate.fleet import INTERVAL_MS, KEEP_MS, RULES, Fleet
 from engine import Matcher
 from engine.events import POSITION_SHIFT
@@ -161,28 +160,9 @@ def show(result: Soak, console: Console) -> None:
     console.print(f"alerts open at the end: {counts}")
 
 
-def bar() -> Progress:
-    """The progress bar of the long runs, on standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 all right, 1 something is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="300 devices and 30,000 events")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--seed", type=int, default=1, help="of the events (default: 1)")
-    options = parser.parse_args(arguments)
-    with bar() as progress:
-        result = run("short" if options.short else "long", options.seed, progress)
-    if options.json:
-        print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
-    else:
-        show(result, Console(width=None if sys.stdout.isatty() else 160))
-    for sentence in result.wrong:
-        Console(stderr=True).print(f"WRONG: {sentence}", style="bold red")
-    return 1 if result.wrong else 0
+    """See ``long_run.main``."""
+    return long_run.main("soak", __doc__, "300 devices and 30,000 events", run, show, arguments)
 
 
 if __name__ == "__main__":

@@ -351,6 +351,7 @@ class RuleRuntime:
             self._rerun_around(state, first, last, cause, out)
 
     def _rerun_all(self, state: DeviceState, kept: Kept, out: list[Alert]) -> None:
+        """Run the whole kept history anew: for what one neighbourhood cannot decide."""
         automaton = new_automaton(self.plan)
         if isinstance(automaton, Search) and isinstance(state.automaton, Search):
             automaton.resume(state.automaton, state.known_from)

@@ -14,7 +14,7 @@ from engine.sources import times
 from engine.sources.hosts import host_fields
 from engine.sources.json_text import decode
 from engine.sources.lines import Input, records
-from engine.sources.records import Record, Refusal, Refused, shown
+from engine.sources.records import Record, Refusal, Refused, missing_device, shown
 from engine.sources.resources import resource, resource_of_service
 
 SOURCE = "ios.app_privacy"
@@ -79,7 +79,7 @@ def parse(line: bytes, device: str) -> list[dict[str, Any]]:
     "missing_field", "wrong_type", "bad_time", and "unsupported_row" for a kind of row not known here.
     """
     if not device:
-        raise missing_device()
+        raise missing_device("An App Privacy Report")
     row = decode(line, _DECODER)
     if row.type == "networkActivity":
         return _network(row, device)
@@ -91,21 +91,13 @@ def parse(line: bytes, device: str) -> list[dict[str, Any]]:
 def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refusal]:
     """All rows of a report. Without a `device` the file is refused as a whole, once, and not read."""
     if not device:
-        yield missing_device().at(shown(name))
+        yield missing_device("An App Privacy Report").at(shown(name))
         return
     owner = device
     for item in records(source, name, lambda line: parse(line, owner)):
         if isinstance(item, Record):
             item.event["raw_ref"] = item.origin
         yield item
-
-
-def missing_device() -> Refused:
-    """Why a report without a device is not read: a made-up one would join the reports of strangers."""
-    return Refused(
-        "missing_device",
-        "An App Privacy Report does not say which device it is from; name the device (--device).",
-    )
 
 
 def _access(row: Row, device: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from engine.sources.json_elements import elements
 from engine.sources.json_text import decode
 from engine.sources.lines import MAX_NAME_CHARACTERS, Input, records
 from engine.sources.netusage import process_name
-from engine.sources.records import Record, Refusal, Refused, shown
+from engine.sources.records import Record, Refusal, Refused, missing_device, shown
 
 SOURCE = "mvt.timeline"
 
@@ -70,7 +70,7 @@ def parse(line: bytes, device: str) -> list[dict[str, Any]]:
     Raises Refused: the reasons of `json_text.decode`, "missing_device", "missing_field", "bad_time".
     """
     if not device:
-        raise missing_device()
+        raise missing_device("A timeline")
     return [event(decode(line, _DECODER), device)]
 
 
@@ -101,7 +101,7 @@ def event(row: Row, device: str) -> dict[str, Any]:
 def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refusal]:
     """All rows of a timeline. Without a device it is refused as a whole, once."""
     if not device:
-        yield missing_device().at(shown(name, MAX_NAME_CHARACTERS))
+        yield missing_device("A timeline").at(shown(name, MAX_NAME_CHARACTERS))
         return
     owner = device
     start = source.peek().lstrip()[:1]
@@ -124,13 +124,6 @@ def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refu
             yield Record(event(row, owner) | {"raw_ref": origin}, origin)
         except Refused as refused:
             yield refused.at(origin)
-
-
-def missing_device() -> Refused:
-    """Why a timeline without a device is not read: a made-up one would join the data of strangers."""
-    return Refused(
-        "missing_device", "A timeline does not say which device it is from; name the device (--device)."
-    )
 
 
 def _usage(usage: re.Match[str]) -> dict[str, Any]:

@@ -8,15 +8,14 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-from engine.sources import database
-from engine.sources.lines import MAX_NAME_CHARACTERS, Input
+from engine.sources import database, device_database
+from engine.sources.lines import Input
 from engine.sources.records import Record, Refusal, Refused, shown
-from engine.sources.whole import whole
 
 SOURCE = "ios.netusage"
+WHAT = "The database"
 
 PROCESS_MAPPING = {
     "ZFIRSTTIMESTAMP": "time",  # of the first event
@@ -48,49 +47,13 @@ def fits(tables: dict[str, frozenset[str]]) -> bool:
 
 
 def parse(data: bytes, device: str) -> list[dict[str, Any]]:
-    """All events of a database at hand.
-
-    Raises Refused: "missing_device", "malformed_database", "document_too_large", "unsupported_row" for
-    another database, and the first refusal of a row.
-    """
-    if not device:
-        raise missing_device()
-    events = []
-    with closing(database.open_bytes(data)) as connection:
-        for _, found in _rows(connection, device):
-            if isinstance(found, Refused):
-                raise found
-            events.append(found)
-    return events
+    """All events of a database at hand. Raises Refused as `device_database.parse` does."""
+    return device_database.parse(data, device, WHAT, _rows)
 
 
 def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refusal]:
     """All rows of a database; origins are "name:TABLE:primary key"."""
-    origin = shown(name, MAX_NAME_CHARACTERS)
-    if not device:
-        yield missing_device().at(origin)
-        return
-    try:
-        with closing(database.open_bytes(whole(source, database.MAX_DATABASE_BYTES))) as connection:
-            empty = True
-            for row, found in _rows(connection, device):
-                empty = False
-                where = f"{origin}:{row}"
-                if isinstance(found, Refused):
-                    yield found.at(where)
-                else:
-                    yield Record(found | {"raw_ref": where}, where)
-            if empty:
-                yield Refusal(origin, "unsupported_row", "The database lists no process.")
-    except Refused as refused:
-        yield refused.at(origin)
-
-
-def missing_device() -> Refused:
-    """Why a database without a device is not read: a made-up one would join the data of strangers."""
-    return Refused(
-        "missing_device", "The database does not say which device it is from; name the device (--device)."
-    )
+    return device_database.read(source, name, device, WHAT, _rows, "The database lists no process.")
 
 
 def process_name(text: str | None) -> str | None:

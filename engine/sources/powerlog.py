@@ -19,7 +19,7 @@ import msgspec
 from engine.sources import times
 from engine.sources.json_text import decode
 from engine.sources.lines import MAX_NAME_CHARACTERS, Input, lines
-from engine.sources.records import Record, Refusal, Refused, shown
+from engine.sources.records import Record, Refusal, Refused, missing_device, shown
 
 SOURCE = "ios.powerlog"
 
@@ -127,7 +127,7 @@ def parse(document: bytes, device: str) -> list[dict[str, Any]]:
     "missing_field" where no row says what to add to the times.
     """
     if not device:
-        raise missing_device()
+        raise missing_device("A power log")
     rows = [row(line) for line in document.splitlines() if line.strip()]
     offsets = Offsets(found for found in rows if found.table == OFFSETS)
     if not offsets:
@@ -143,7 +143,7 @@ def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refu
     """
     whole = shown(name, MAX_NAME_CHARACTERS)
     if not device:
-        yield missing_device().at(whole)
+        yield missing_device("A power log").at(whole)
         return
     answers: list[tuple[str, Row] | Refusal] = []
     offsets: list[Row] = []
@@ -188,13 +188,6 @@ def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refu
             said_something = True
     if not said_something:
         yield Refusal(whole, "unsupported_row", "No row of the power log is of a table that gives events.")
-
-
-def missing_device() -> Refused:
-    """Why a log without a device is not read: a made-up one would join the logs of strangers."""
-    return Refused(
-        "missing_device", "A power log does not say which device it is from; name the device (--device)."
-    )
 
 
 def missing_offset() -> Refused:

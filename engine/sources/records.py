@@ -68,6 +68,15 @@ class Refused(ValueError):
         return Refusal(origin, self.reason, self.detail)
 
 
+def missing_device(what: str) -> Refused:
+    """Why input without a device is not read: a made-up one would join the data of strangers. `what` begins
+    the sentence: "A power log".
+    """
+    return Refused(
+        "missing_device", f"{what} does not say which device it is from; name the device (--device)."
+    )
+
+
 def shown(text: object, limit: int = SHOWN_CHARACTERS) -> str:
     """Untrusted text, or a number or an error, made safe for a terminal, a log line or a JSON string.
 

@@ -7,16 +7,15 @@ and Apple's platform documentation of privacy services. The database is held, it
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-from engine.sources import database
-from engine.sources.lines import MAX_NAME_CHARACTERS, Input
+from engine.sources import database, device_database
+from engine.sources.lines import Input
 from engine.sources.records import Record, Refusal, Refused, shown
 from engine.sources.resources import resource_of_service
-from engine.sources.whole import whole
 
 SOURCE = "ios.tcc"
+WHAT = "A TCC.db"
 
 MAPPING = {
     "last_modified": "time",  # seconds since 1970
@@ -36,52 +35,16 @@ def fits(tables: dict[str, frozenset[str]]) -> bool:
 
 
 def parse(data: bytes, device: str) -> list[dict[str, Any]]:
-    """All events of a database at hand.
-
-    Raises Refused: "missing_device", "malformed_database", "document_too_large", "unsupported_row" for
-    another database, and the first refusal of a row.
-    """
-    if not device:
-        raise missing_device()
-    events = []
-    with closing(database.open_bytes(data)) as connection:
-        for _, found in _rows(connection, device):
-            if isinstance(found, Refused):
-                raise found
-            events.append(found)
-    return events
+    """All events of a database at hand. Raises Refused as `device_database.parse` does."""
+    return device_database.parse(data, device, WHAT, _rows)
 
 
 def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refusal]:
     """All rows of a database; origins are "name:access:row number"."""
-    origin = shown(name, MAX_NAME_CHARACTERS)
-    if not device:
-        yield missing_device().at(origin)
-        return
-    try:
-        with closing(database.open_bytes(whole(source, database.MAX_DATABASE_BYTES))) as connection:
-            empty = True
-            for number, found in _rows(connection, device):
-                empty = False
-                where = f"{origin}:access:{number}"
-                if isinstance(found, Refused):
-                    yield found.at(where)
-                else:
-                    yield Record(found | {"raw_ref": where}, where)
-            if empty:
-                yield Refusal(origin, "unsupported_row", "The database lists no permission.")
-    except Refused as refused:
-        yield refused.at(origin)
+    return device_database.read(source, name, device, WHAT, _rows, "The database lists no permission.")
 
 
-def missing_device() -> Refused:
-    """Why a database without a device is not read: a made-up one would join the data of strangers."""
-    return Refused(
-        "missing_device", "A TCC.db does not say which device it is from; name the device (--device)."
-    )
-
-
-def _rows(connection: sqlite3.Connection, device: str) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
+def _rows(connection: sqlite3.Connection, device: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
     tables = database.columns(connection)
     if not fits(tables):
         raise Refused("unsupported_row", "The database has no table `access` as a TCC.db has.")
@@ -91,9 +54,9 @@ def _rows(connection: sqlite3.Connection, device: str) -> Iterator[tuple[int, di
     query = f"SELECT service, client, client_type, {value}, {changed} FROM access"
     for number, row in enumerate(database.rows(connection, query), 1):
         try:
-            yield number, _event(row, value, device)
+            yield f"access:{number}", _event(row, value, device)
         except Refused as refused:
-            yield number, refused
+            yield f"access:{number}", refused
 
 
 def _event(row: tuple[Any, ...], column: str, device: str) -> dict[str, Any]:

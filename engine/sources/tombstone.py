@@ -15,7 +15,7 @@ import msgspec
 from engine.sources import times
 from engine.sources.exit_class import SIGNALS
 from engine.sources.lines import MAX_NAME_CHARACTERS, Input, lines
-from engine.sources.records import Record, Refusal, Refused, shown
+from engine.sources.records import Record, Refusal, Refused, missing_device, shown
 
 SOURCE = "android.tombstone"
 
@@ -83,7 +83,7 @@ def parse(document: bytes, device: str) -> list[dict[str, Any]]:
 def event(facts: Facts, device: str) -> dict[str, Any]:
     """The event of what was gathered. Raises as `parse`."""
     if not device:
-        raise missing_device()
+        raise missing_device("A tombstone")
     if facts.process is None or facts.signal is None:
         # Java crashes and dumps on request have the form of a tombstone and no signal.
         what = "process (pid: ... >>> <<<)" if facts.process is None else "signal"
@@ -117,7 +117,7 @@ def event(facts: Facts, device: str) -> dict[str, Any]:
 def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refusal]:
     """All tombstones of a file. Without a device it is refused as a whole, once."""
     if not device:
-        yield missing_device().at(shown(name, MAX_NAME_CHARACTERS))
+        yield missing_device("A tombstone").at(shown(name, MAX_NAME_CHARACTERS))
         return
     facts: Facts | None = None
     for item in lines(source, name):
@@ -137,13 +137,6 @@ def read(source: Input, name: str, device: str | None) -> Iterator[Record | Refu
             facts.add(line)
     if facts is not None:
         yield _answer(facts, device)
-
-
-def missing_device() -> Refused:
-    """Why a tombstone without a device is not read: a made-up one would join the crashes of strangers."""
-    return Refused(
-        "missing_device", "A tombstone does not say which device it is from; name the device (--device)."
-    )
 
 
 def _answer(facts: Facts, device: str) -> Record | Refusal:

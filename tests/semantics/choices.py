@@ -175,6 +175,7 @@ class Choices:
         yield Taken(
             events=(),
             names=names,
+            opening=deadline,
             start=moment,
             last=None,
             end=moment,
@@ -255,6 +256,7 @@ def at_event(seen: Seen, events: tuple[Seen, ...], names: Names) -> Taken:
     return Taken(
         events=events,
         names=names,
+        opening=min(one.start for one in events),
         start=seen.moment,
         last=seen,
         end=seen.moment,
@@ -285,17 +287,18 @@ def latest(choices: Sequence[Taken]) -> Taken:
 
 def within_gap(step: m.Step, before: Taken | None, taken: Taken) -> Taken | None:
     """Item 4: the lower bound of a gap holds for the first event of the step, the upper for its last.
-    The choice under these bounds; None if it breaks one.
+    The choice under these bounds; None if it breaks one. A window that reaches back too far is
+    shortened (item 7): all of its events begin after a minimum gap.
 
     Intervals fit only whole: a minimum gap lies between the end of one and the beginning of the
     next, a maximum holds from where the earlier of them begins.
     """
     if before is None or not taken.events:
         return taken
-    first, last = taken.events[0], taken.events[-1]
+    last = taken.events[-1]
     if step.after_ms is not None:
         floor = before.end[0] + step.after_ms
-        if first.start < floor:
+        if taken.opening < floor:
             return None
         taken = taken.not_before(floor)
     if step.within_ms is not None:

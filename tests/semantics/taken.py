@@ -77,12 +77,15 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     ``events`` is the evidence in step order, ``names`` what AS gave names to, ``start`` where a run
     that begins so begins, ``last`` its last event (None for NO alone), ``end`` when it was complete
-    and ``end_start`` where a bound from there measures from. ``rank`` orders choices, earliest first.
+    and ``end_start`` where a bound from there measures from; ``opening`` is where a minimum gap before it
+    measures to: the beginning of its first event, or of its window if its first step is one. ``rank``
+    orders choices, earliest first.
     ``voided`` if a guard inside strikes: kept, for what a guard voids still spends an edge.
     """
 
     events: tuple[Seen, ...]
     names: Mapping[str, Any]
+    opening: int
     start: Moment
     last: Seen | None
     end: Moment
@@ -107,6 +110,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         return Taken(
             events=self.events + others.events,
             names=others.names,
+            opening=self.opening if self.events else others.opening,
             start=self.start,
             last=others.last or self.last,
             end=others.end,
