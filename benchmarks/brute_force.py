@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.generate.flows import BURST, BURST_MS, BURST_WINDOW_MS, DEVIATION
+
 Found = tuple[int, int, int]
 """Which pair, the time of the first event, the time of the second. Times are unique in these streams."""
 
@@ -63,3 +65,39 @@ def latest_pairs(lines: list[bytes], wanted: list[Pair]) -> list[Found]:
                     matches.append((number, max(complete), second["time"]))
         found += sorted(matches, key=lambda match: match[2])
     return found
+
+
+def bursts(lines: list[bytes]) -> list[tuple[int, int]]:
+    """All matches of W2 in a stream whose events are in order: when the latest burst ended, and the match.
+
+    Every deviation that is the fifth or a later one within ten minutes completes a burst, and begins a run.
+    It
+    completes at the first change of the security context with a crash between, half an hour or less after the
+    fifth deviation before the burst's end. Runs that complete at one event are one match.
+    """
+    of_key: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for event in map(json.loads, lines):
+        if event["kind"] != "net.flow" or event["score"] >= DEVIATION:
+            kinds = of_key.setdefault((event["device"], event["app"]), {})
+            kinds.setdefault(event["kind"], []).append(event["time"])
+    found: list[tuple[int, int]] = []
+    for kinds in of_key.values():
+        flows, crashes = kinds.get("net.flow", []), kinds.get("app.crash", [])
+        runs = [
+            (flows[number], flows[number - BURST + 1])
+            for number in range(BURST - 1, len(flows))
+            if flows[number] - flows[number - BURST + 1] <= BURST_MS
+        ]
+        used: set[int] = set()
+        for end in kinds.get("security.context", []):
+            complete = [
+                whole
+                for whole, first in runs
+                if whole not in used
+                and end - first <= BURST_WINDOW_MS
+                and any(whole < crash < end for crash in crashes)
+            ]
+            if complete:
+                used.update(complete)
+                found.append((max(complete), end))
+    return sorted(found, key=lambda match: match[1])

@@ -1,4 +1,6 @@
-"""Reading events from JetStream: the service's own client with an empty callback, and with the engine in it.
+"""Reading events from JetStream: the service's own client with an empty callback, with one that decodes,
+and with
+the engine in it.
 
 A server of our own runs in a temporary directory. The stream lies in memory, so that no disk is measured.
 What the engine answers is encoded and counted, not published: the cost of an alert is measured apart.
@@ -18,9 +20,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
 
+from benchmarks.floor import floor_decoder
 from benchmarks.generate import flows
 from benchmarks.generate.draw import START_MS
 from benchmarks.result import NatsResult
+from benchmarks.run import matcher_of
 from benchmarks.works import w1
 from dsl import RuleSet
 from engine.service.connection import Connection
@@ -75,11 +79,14 @@ async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
             await waiting
     await jetstream.publish_async_completed()
     ruleset = w1.make([]).ruleset
+    decode = floor_decoder(matcher_of(w1.make([])).decoder)
     empty: list[tuple[float, float]] = []
+    decoding: list[tuple[float, float]] = []
     engine: list[tuple[float, float]] = []
     alerts = 0
     for number in range(ROUNDS):
         empty.append(await _read(client, f"empty-{number}", messages, lambda *_: None))
+        decoding.append(await _read(client, f"decode-{number}", messages, _decoder(decode)))
         handle, found = _engine(ruleset)
         engine.append(await _read(client, f"engine-{number}", messages, handle))
         alerts = found()
@@ -91,11 +98,22 @@ async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
         alerts=alerts,
         expected=w1.brute_force(lines),
         empty_events_per_second=count / median(wall for wall, _ in empty),
+        decode_events_per_second=count / median(wall for wall, _ in decoding),
         engine_events_per_second=count / median(wall for wall, _ in engine),
         share=median(e[0] / f[0] for e, f in zip(empty, engine, strict=True)),
+        share_of_decode=median(d[0] / f[0] for d, f in zip(decoding, engine, strict=True)),
         empty_cpu_us=median(cpu for _, cpu in empty) / count * 1e6,
+        decode_cpu_us=median(cpu for _, cpu in decoding) / count * 1e6,
         engine_cpu_us=median(cpu for _, cpu in engine) / count * 1e6,
     )
+
+
+def _decoder(decode: Callable[[bytes], object]) -> Handle:
+    def handle(message: Msg, _: int, __: int) -> None:
+        for line in message.data.split(b"\n"):
+            decode(line)
+
+    return handle
 
 
 def _engine(ruleset: RuleSet) -> tuple[Handle, Callable[[], int]]:

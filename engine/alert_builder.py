@@ -10,16 +10,18 @@ from dsl.expressions import Constant
 from engine.alerting.authored import authored
 from engine.alerting.changes import cause_of, changes, explanation
 from engine.alerting.confidence import NO_LONGER_KEPT, confidence
-from engine.alerting.evidence import StepName, deviations, steps, timing
+from engine.alerting.evidence import deviations, steps, timing
 from engine.alerting.gaps import Need, gaps_of, needs_of
 from engine.alerting.guards import Span, excluded, guards_of
 from engine.alerting.identity import alert_id, semantic_hash
 from engine.alerting.sentence import reason
+from engine.alerting.step_name import StepName
 from engine.alerting.values import Text, Values, elapsed_ms
-from engine.alerting.words import element_in_words, fields_of, in_time, plain
+from engine.alerting.words import in_time, plain
 from engine.alerts import SCHEMA, Alert, Dedup, Plain, RuleInfo, Severity, Window, rfc3339
 from engine.automaton import Match
-from engine.elements import Deadline
+from engine.chains import chains_of
+from engine.elements import flat
 from engine.kept import Kept
 from engine.plan import RulePlan, rule_values
 from engine.runtime_functions import ListTest
@@ -41,13 +43,17 @@ class AlertBuilder:
     def __init__(
         self, plan: RulePlan, lists: dict[str, ListTest], sightings: Sightings | None = None
     ) -> None:
-        self._plan = plan
+        self._fleet = plan.fleet
+        self._key_fields = plan.key_fields
+        self._baselines = plan.baselines
+        self._window_ms = plan.table.window_ms
         self._sightings = sightings
         rule = self._rule = plan.rule
         # What decides whether there is an alert at all is worked out before the rest.
         self._suppress = Values(plan, () if rule.suppress is None else rule.suppress.per, lists)
         self._severities = Values(plan, (rule.severity,), lists)
         self._values = Values(plan, rule_values(rule), lists)
+        self._severity_at = self._values.place(rule.severity)
         self._risk = None if rule.risk is None else self._values.place(rule.risk)
         self._title = Text(rule.alert_title, self._values)
         self._texts = [(name, Text(template, self._values)) for name, template in rule.alert_texts]
@@ -67,10 +73,18 @@ class AlertBuilder:
         self.needs: tuple[tuple[Need, ...], ...] = tuple(
             needs_of(plan, guards, number) for number, guards in enumerate(self._guards)
         )
-        self._limit = in_time(plan.table.window_ms)
+        self._limit = in_time(self._window_ms)
+        self._by_device = "device" in rule.by
+        self._plain = tuple(
+            all(step.what is None for step in chain.steps) for chain in chains_of(rule.pattern)
+        )
         severity = rule.severity
         self._severity: Severity | None = severity.value if isinstance(severity, Constant) else None  # type: ignore[assignment]  # dsl has checked that it is one
         self._revisable_ms = plan.table.horizon_ms + plan.late_ms
+
+    def look_through(self, sightings: Sightings) -> None:
+        """Have gaps judged by other sightings: those of a rule that began later than its matcher."""
+        self._sightings = sightings
 
     def severity(self, match: Match) -> Severity:
         """What SEVERITY gives for a match; ``none``: it is not published."""
@@ -89,7 +103,7 @@ class AlertBuilder:
 
     def _device(self, match: Match) -> str:
         """The device of a match; empty for a fleet rule."""
-        return "" if self._plan.fleet else match.first.event.device
+        return "" if self._fleet else match.events[0].event.device
 
     def build(
         self,
@@ -110,34 +124,30 @@ class AlertBuilder:
             before: the alert as it was published last; None for a create.
             cause: the event that came out of order and so caused this; None if none did.
         """
-        number = match.chain
-        names = self._names[number]
+        number, elements = match.chain, match.events
+        names, last = self._names[number], elements[-1]
+        events = elements if self._plain[number] else flat(elements)
         known = self._values.of(match)
         device = self._device(match)
-        severity = self.severity(match)
+        severity: Severity = self._severity or known[self._severity_at] or "medium"
         risk = None if self._risk is None else known[self._risk]
-        fields = [fields_of(x) if not isinstance(x, Deadline) else {} for x in match.events]
-        words = [
-            element_in_words(step.source, element, of_step)
-            for step, element, of_step in zip(names, match.events, fields, strict=True)
-        ]
-        judged = deviations(names, match, self._plan.baselines) if self._plan.baselines else []
-        spans = [Span(guard, *guard.span(match)) for guard in self._guards[number]]
+        words, shown = steps(names, match)
+        judged = deviations(names, match, self._baselines) if self._baselines else []
+        guards = self._guards[number]
+        spans = [Span(guard, *guard.span(match)) for guard in guards] if guards else []
         gaps, history_since = (
             ([], None)
             if self._sightings is None
-            else gaps_of(match, spans, self.needs[number], self._sightings, device)
+            else gaps_of(last.time, events, spans, self.needs[number], self._sightings, device)
         )
         incomplete = match.capped or (before is not None and before.incomplete)
         key = self._key(match, device)
         elapsed = elapsed_ms(match)
-        took = ""
-        if len(match.events) > 1:
-            took = f"{in_time(elapsed)} in all, {self._limit} allowed"
-        end = rfc3339(match.last.time)
+        took = in_time(elapsed)
+        end = rfc3339(last.time)
         because = told = None
         if before is not None and cause is not None:
-            because = cause_of(cause, activity, self._guards[number], match)
+            because = cause_of(cause, activity, guards, match)
             told = explanation(activity, because, before, before.status == "closed")
         alert = Alert(
             schema=SCHEMA,
@@ -145,7 +155,7 @@ class AlertBuilder:
             activity=activity,
             status="closed" if activity == "close" else "open",
             revision=1 if before is None else before.revision + 1,
-            revisable_until=rfc3339(match.last.time + self._revisable_ms),
+            revisable_until=rfc3339(last.time + self._revisable_ms),
             time=end,
             rule=self._info,
             title=self._title.fill(known),
@@ -155,36 +165,36 @@ class AlertBuilder:
                 names,
                 words,
                 judged,
-                took,
+                f"{took} in all, {self._limit} allowed" if len(elements) > 1 else "",
                 told or "",
             ),
             severity=severity,
             created_severity=severity if before is None else before.created_severity,
             risk=None if risk is None else float(risk),
-            confidence=confidence(match, names, self._plan.key_fields, judged, history_since, incomplete),
+            confidence=confidence(match, events, names, self._key_fields, judged, history_since, incomplete),
             incomplete=incomplete,
             device=device,
             key=key,
             window=Window(
-                rfc3339(match.last.time - elapsed),
+                rfc3339(last.time - elapsed),
                 end,
                 self._limit,
-                self._plan.table.window_ms,
-                in_time(elapsed),
+                self._window_ms,
+                took,
                 elapsed,
             ),
-            steps=steps(names, match, fields, words),
-            fields={name: plain(known[place]) for name, place in self._fields},
+            steps=shown,
+            fields={name: plain(known[place]) for name, place in self._fields} if self._fields else {},
             deviation=judged,
             excluded=excluded(spans),
             gaps=gaps,
-            timing=timing(names, match, cause),
+            timing=timing(names, match, events, cause),
             cause=because,
             response=self._authored.response,
             attack=self._authored.attack,
             meta=self._authored.rest,
             dedup=_dedup(self._rule.name, key, suppressed if before is None else before.dedup.suppressed),
-            texts={name: text.fill(known) for name, text in self._texts},
+            texts={name: text.fill(known) for name, text in self._texts} if self._texts else {},
         )
         if before is None or activity == "close":
             return alert
@@ -212,9 +222,9 @@ class AlertBuilder:
         return msgspec.structs.replace(alert, changes=changes(before, alert))
 
     def _key(self, match: Match, device: str) -> dict[str, Plain]:
-        key: dict[str, Plain] = {} if "device" not in self._rule.by else {"device": device}
-        for name, part in zip(self._plan.key_fields, match.key, strict=True):
-            key[name] = plain(part)
+        key: dict[str, Plain] = {"device": device} if self._by_device else {}
+        for name, part in zip(self._key_fields, match.key, strict=True):
+            key[name] = part if type(part) is str else plain(part)
         return key
 
 

@@ -3,6 +3,9 @@
 Times in alerts are RFC 3339 in UTC with milliseconds, durations the literals of the language
 (``3m32s``) beside whole milliseconds where a program needs them.
 
+None of these can be part of a cycle, so the collector of cycles is not told of them (``gc=False``): a device
+keeps what was published as long as it may change.
+
 A key that has a default below is left out of the JSON while it has that value: it says nothing then.
 All others are always there, so that a reader need not ask.
 """
@@ -20,7 +23,7 @@ SCHEMA: Literal["thenwire.alert/1"] = "thenwire.alert/1"
 Plain = str | int | float | bool | None
 
 
-class RuleInfo(msgspec.Struct, frozen=True):
+class RuleInfo(msgspec.Struct, gc=False, frozen=True):
     """Which rule, in which form. ``hash`` changes with the meaning, not with META or layout."""
 
     name: str
@@ -29,14 +32,14 @@ class RuleInfo(msgspec.Struct, frozen=True):
     params: dict[str, Any]
 
 
-class Confidence(msgspec.Struct, frozen=True):
+class Confidence(msgspec.Struct, gc=False, frozen=True):
     """How sure the evidence is, apart from how bad it would be. ``level``: low, medium, high."""
 
     level: Literal["low", "medium", "high"]
     why: list[str]
 
 
-class Window(msgspec.Struct, frozen=True):
+class Window(msgspec.Struct, gc=False, frozen=True):
     """First to last event. ``limit`` is the longest the rule allows."""
 
     start: str
@@ -47,7 +50,7 @@ class Window(msgspec.Struct, frozen=True):
     elapsed_ms: int
 
 
-class StepEvidence(msgspec.Struct, frozen=True, omit_defaults=True):
+class StepEvidence(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """One event of the match: where it is and the fields that the rule read. A step of several events
     has several of these; the first says in ``count`` how many there were, also those not shown.
 
@@ -70,7 +73,7 @@ class StepEvidence(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int | None = None
 
 
-class Deviation(msgspec.Struct, frozen=True, omit_defaults=True):
+class Deviation(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """What a baseline said of an event when it arrived (LANGUAGE.md section 6).
 
     ``score`` is the answer of ``function``: of ``deviation`` the distance from the centre in spreads, of
@@ -97,7 +100,7 @@ class Deviation(msgspec.Struct, frozen=True, omit_defaults=True):
     period_ms: int | None = None
 
 
-class Excluded(msgspec.Struct, frozen=True):
+class Excluded(msgspec.Struct, gc=False, frozen=True):
     """A guard that was looked for and not found: in which ``kinds`` of event, and in which time, first
     and last moment included. ``window`` is that time in the words of the rule.
     """
@@ -109,7 +112,7 @@ class Excluded(msgspec.Struct, frozen=True):
     end: str
 
 
-class Gap(msgspec.Struct, frozen=True):
+class Gap(msgspec.Struct, gc=False, frozen=True):
     """Something the rule needs and cannot see, and what that means for this alert."""
 
     need: str
@@ -117,7 +120,7 @@ class Gap(msgspec.Struct, frozen=True):
     effect: str
 
 
-class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
+class Timing(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """How the evidence came in. ``order``: ``in order``, which event came late, or which step was seen before
     one that happened earlier; ``tie`` if adjacent events of different sources share a time, so that their
     order is that of arrival. ``late_s``: of the event that was seen last, the seconds from its time to then.
@@ -130,7 +133,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_note: str | None = None
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, gc=False, frozen=True):
     """One thing that an update changed: ``what``, and its value before and after, as text or number."""
 
     what: str
@@ -138,7 +141,7 @@ class Change(msgspec.Struct, frozen=True):
     after: Plain
 
 
-class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
+class Cause(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """The event that made an alert change, and the guard that it is, if it is one (``no app update``)."""
 
     event_id: str
@@ -150,7 +153,7 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
     raw_ref: str | None = None
 
 
-class Dedup(msgspec.Struct, frozen=True):
+class Dedup(msgspec.Struct, gc=False, frozen=True):
     """``suppressed``: matches counted, not published, since the last published alert of this key;
     ``count``: the matches that this alert stands for, its own and those.
     """
@@ -160,7 +163,7 @@ class Dedup(msgspec.Struct, frozen=True):
     suppressed: int
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Alert(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     """A published finding; the wire form is this struct as JSON, keys in this order.
 
     ``activity`` is create, update or close; ``id`` stays for life and ``revision`` counts up.
@@ -202,7 +205,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     texts: dict[str, str]
 
 
-_DAY_MS = 86_400_000
+_encode = msgspec.json.Encoder().encode
+_MINUTE_MS = 60_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_MS = 253_402_300_799_999
 
@@ -212,21 +216,19 @@ def rfc3339(milliseconds: int) -> str:
     """Epoch milliseconds as ``2026-11-22T20:55:00.000Z``. Times before 1970 or after the year 9999, which
     only a window can reach, are given as the first or last that there is.
     """
-    day, rest = divmod(min(max(milliseconds, 0), _LAST_MS), _DAY_MS)
-    seconds, thousandths = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{thousandths:03d}Z"
+    minutes, rest = divmod(min(max(milliseconds, 0), _LAST_MS), _MINUTE_MS)
+    return f"{_minute(minutes)}:{rest // 1000:02d}.{rest % 1000:03d}Z"
 
 
-@lru_cache(maxsize=64)
-def _date(day: int) -> str:
-    return date.fromordinal(_EPOCH_DAY + day).isoformat()
+@lru_cache(maxsize=4_096)
+def _minute(minutes: int) -> str:
+    day, minute = divmod(minutes, 1_440)
+    return f"{date.fromordinal(_EPOCH_DAY + day).isoformat()}T{minute // 60:02d}:{minute % 60:02d}"
 
 
 def encode(alert: Alert) -> bytes:
     """The alert as one line of JSON."""
-    return msgspec.json.encode(alert)
+    return _encode(alert)
 
 
 def printable(text: str) -> str:
@@ -238,6 +240,6 @@ def printable(text: str) -> str:
 
 def number(value: float) -> str:
     """A number for a sentence: whole ones with thousands separators, others with three figures."""
-    if value == int(value) and abs(value) < 1e15:
+    if (not isinstance(value, float) or value.is_integer()) and -1e15 < value < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.3g}" if -100 < value < 100 else f"{value:,.0f}"

@@ -83,6 +83,12 @@ class RuleTable(msgspec.Struct, frozen=True):
     """No match lasts longer: a choice older than this can be dropped."""
     start_mask: int
     """Bits of the sources that may start a run."""
+    end_mask: int
+    """Bits of the sources that may complete the last step of the first chain."""
+    pair: bool
+    """Whether the automaton of at most two steps runs it (engine/pair.py)."""
+    single: bool
+    """Whether it has one step only."""
     ranks: tuple[tuple[int, ...], ...]
     """For each chain, what makes one choice earlier than another (``chains.Chain.rank``)."""
 

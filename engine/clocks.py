@@ -21,15 +21,15 @@ NEVER = -(1 << 62)
 
 
 class Due(NamedTuple):
-    """A deadline that has passed: when, in which order it was set, whose, on which clock. Without a
-    device it is the rule's own.
+    """A deadline that has passed: when, whose, on which clock. Those of one moment are in the order of rules
+    and devices, whenever they were set. ``own``: it is the rule's own and not that of a device.
     """
 
     deadline: int
-    sequence: int
     rule: int
-    device: str | None
+    device: str
     clock: int
+    own: bool
 
 
 class Clocks:
@@ -48,7 +48,7 @@ class Clocks:
         self._now: int | None = None
         self._heaps: dict[Kinds, list[Due]] = {}
         self._of_kind: dict[str, list[Kinds]] = {}
-        self._sequence = 0
+        self._of_no_device = False
 
     def watch(self, kinds: Kinds) -> None:
         """Make a set of types known whose deadlines will wait here."""
@@ -61,6 +61,11 @@ class Clocks:
     def watched(self) -> frozenset[str]:
         """The types that deadlines wait for."""
         return frozenset(self._of_kind)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a deadline waits."""
+        return any(self._heaps.values())
 
     def passed(self, kinds: Kinds) -> int:
         """The latest time that the clocks of all these types have passed."""
@@ -83,8 +88,9 @@ class Clocks:
 
     def wait(self, kinds: Kinds, deadline: int, rule: int, device: str | None, clock: int) -> None:
         """Have a deadline come back from :meth:`seen` or :meth:`advance` when it has passed."""
-        self._sequence += 1
-        heapq.heappush(self._heaps[kinds], Due(deadline, self._sequence, rule, device, clock))
+        own = device is None
+        self._of_no_device |= own
+        heapq.heappush(self._heaps[kinds], Due(deadline, rule, device or "", clock, own))
 
     def seen(self, kind: str, time: int) -> list[Due]:
         """An event of a watched type with a time later than all before; what has passed by it."""
@@ -114,16 +120,21 @@ class Clocks:
         self._closed = max(self._closed, until)
         return self._due(self._heaps)
 
-    def state(self) -> list[Any]:
-        """All that is known, as plain data."""
-        heaps = [[list(kinds), [list(due) for due in heap]] for kinds, heap in self._heaps.items()]
-        return [self._seen, self._arrived, self._wall, self._closed, self._now, heaps, self._sequence]
+    def state(self, of_devices: bool = True) -> list[Any]:
+        """All that is known, as plain data; without the deadlines of devices if those are not asked for."""
+        heaps = [
+            [list(kinds), [list(due) for due in heap if of_devices or due.own]]
+            for kinds, heap in self._heaps.items()
+            if of_devices or self._of_no_device
+        ]
+        return [self._seen, self._arrived, self._wall, self._closed, self._now, heaps]
 
     def restore(self, state: list[Any]) -> None:
         """Go on from what :meth:`state` gave."""
-        self._seen, self._arrived, self._wall, self._closed, self._now, heaps, self._sequence = state
+        self._seen, self._arrived, self._wall, self._closed, self._now, heaps = state
         for kinds, heap in heaps:
             self._heaps[tuple(kinds)] = [Due(*due) for due in heap]
+            self._of_no_device |= any(due[4] for due in heap)
 
     def _due(self, groups: Iterable[Kinds]) -> list[Due]:
         found: list[Due] = []

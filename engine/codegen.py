@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from types import CodeType
 from typing import Any
 
 from dsl import expressions as e
@@ -350,12 +353,17 @@ def latest_reading(events: Any, baseline: str) -> Any:
 
 
 def compile_function(name: str, source: str, names: dict[str, Any]) -> Any:
-    """Compile generated source and give the function called ``name``.
-
-    The file name is unique for the text, so that linecache shows the right source for each.
-    """
-    filename = f"<thenwire {name} {len(linecache.cache)}>"
+    """Compile generated source and give the function called ``name``."""
+    filename, code = _compiled(name, source)
+    # Tracebacks and profiles show the source; whoever clears linecache does not clear what is compiled.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    scope = names
-    exec(compile(source, filename, "exec"), scope)  # the source is ours: rules only give constants
-    return scope[name]
+    exec(code, names)  # the source is ours: rules only give constants
+    return names[name]
+
+
+@lru_cache(maxsize=512)
+def _compiled(name: str, source: str) -> tuple[str, CodeType]:
+    """The code of a text, under a file name that is its own: the same rules are compiled once."""
+    digest = blake2b(source.encode(), digest_size=8).hexdigest()
+    filename = f"<thenwire {name} {digest}>"
+    return filename, compile(source, filename, "exec")

@@ -70,6 +70,10 @@ class BadEvent(Exception):
         self.raw = raw
 
 
+REFUSED = (msgspec.MsgspecError, RecursionError, ValueError, MemoryError)
+"""What decoding raises for bytes that are no event."""
+
+
 class _Peek(msgspec.Struct):
     kind: Any = None
 
@@ -168,14 +172,16 @@ class EventDecoder:
     def __init__(self, events: Mapping[str, EventType], read: Mapping[str, frozenset[str]]) -> None:
         self.kinds = frozenset(events)
         self.types: dict[str, type[Event]] = {}
+        self.idle: dict[str, type] = {}
+        """By kind, the type of events that no rule reads."""
         self._fix_times: dict[type, tuple[str, ...]] = {}
         self._fix_ips: dict[type, tuple[str, ...]] = {}
         members: list[Any] = []
         for kind, event in events.items():
             if kind not in read:
-                members.append(
-                    msgspec.defstruct(kind, [], bases=(Idle,), tag_field="kind", tag=kind, kw_only=True)
-                )
+                idle = msgspec.defstruct(kind, [], bases=(Idle,), tag_field="kind", tag=kind, kw_only=True)
+                self.idle[kind] = idle
+                members.append(idle)
                 continue
             built = _struct(event, read[kind])
             members.append(built)
@@ -200,14 +206,14 @@ class EventDecoder:
 
     def _one_event(self) -> Callable[[bytes], Event | None]:
         """:attr:`decode`, a closure: this is the way of every event."""
-        decode_one, finish, bad = self._one.decode, self._finish, self._bad
+        decode_one, finish, bad = self._one.decode, self.finish, self._bad
         # Kinds whose time is all that may need a second look, and only where it is text.
         plain = {kind: not times and kind not in self._fix_ips for kind, times in self._fix_times.items()}
 
         def decode(raw: bytes) -> Event | None:
             try:
                 event = decode_one(raw)
-            except (msgspec.MsgspecError, RecursionError, ValueError, MemoryError) as error:
+            except REFUSED as error:
                 raise bad(error, raw) from None
             of_kind = plain.get(type(event))
             if of_kind is None:
@@ -218,13 +224,18 @@ class EventDecoder:
 
         return decode
 
+    def has_two_forms(self, kind: str) -> bool:
+        """Whether fields of a kind, besides its times, have to be brought into one form."""
+        struct = self.types[kind]
+        return bool(self._fix_times[struct]) or struct in self._fix_ips
+
     def convert(self, wire: Mapping[str, Any]) -> Event | None:
         """One event from a canonical wire object that is already a dict. See :meth:`decode`."""
         try:
             event = msgspec.convert(wire, self._union)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise self._bad(error, _encode(wire)) from None
-        return self._finish(event, b"")
+        return self.finish(event, b"")
 
     def decode_payload(
         self, payload: bytes, content_type: str | None = None
@@ -238,13 +249,13 @@ class EventDecoder:
         if first == b"[":
             try:
                 return [self._finish_or_bad(event, payload) for event in self._many.decode(payload)]
-            except (msgspec.MsgspecError, RecursionError, ValueError, MemoryError):
+            except REFUSED:
                 return self._one_by_one(payload)
         if content_type is not None and "ndjson" in content_type:
             return [self._decode_or_bad(line) for line in payload.split(b"\n") if line and not line.isspace()]
         try:
             return [self._finish_or_bad(self._one.decode(payload), payload)]
-        except (msgspec.MsgspecError, RecursionError, ValueError, MemoryError) as error:
+        except REFUSED as error:
             lines = [line for line in payload.split(b"\n") if line and not line.isspace()]
             if len(lines) > 1 and not (content_type or "").startswith("application/json"):
                 return [self._decode_or_bad(line) for line in lines]
@@ -262,7 +273,7 @@ class EventDecoder:
     def _one_by_one(self, payload: bytes) -> list[Event | BadEvent | None]:
         try:
             raws: Iterable[msgspec.Raw] = self._raws.decode(payload)
-        except (msgspec.MsgspecError, RecursionError, ValueError, MemoryError) as error:
+        except REFUSED as error:
             return [self._bad(error, payload)]
         return [self._element(bytes(raw)) for raw in raws]
 
@@ -285,12 +296,17 @@ class EventDecoder:
 
     def _finish_or_bad(self, event: Any, raw: bytes) -> Event | BadEvent | None:
         try:
-            return self._finish(event, raw)
+            return self.finish(event, raw)
         except BadEvent as bad:
             return bad
 
-    def _finish(self, event: Any, raw: bytes) -> Event | None:
-        """Times given as text become milliseconds; addresses take one spelling."""
+    def finish(self, event: Any, raw: bytes) -> Event | None:
+        """Times given as text become milliseconds; addresses take one spelling. None for an event that no
+        rule reads.
+
+        Raises:
+            BadEvent: a time or an address is none.
+        """
         kind = type(event)
         if kind not in self._fix_times:
             return None

@@ -9,8 +9,9 @@ the cost is a few list entries a state, and nothing is scanned.
 
 from __future__ import annotations
 
-from engine.device_state import DeviceState
+from typing import Generic, TypeVar
 
+State = TypeVar("State")
 _BUCKETS = 8
 """Buckets for the time that a state is kept: it is forgotten at most an eighth of that time late."""
 AT_ONCE = 256
@@ -18,8 +19,8 @@ AT_ONCE = 256
 _NEVER = 1 << 62
 
 
-class Expiry:
-    """The states of one rule by the time at which each can be forgotten.
+class Expiry(Generic[State]):
+    """The states of one owner by the time at which each can be forgotten.
 
     Args:
         keep_ms: how long after its last event a state can still matter.
@@ -32,17 +33,21 @@ class Expiry:
         self.next = _NEVER
         """The event time from which :meth:`due` has something to give."""
         self._width = max(1, keep_ms // _BUCKETS)
-        self.buckets: dict[int, list[DeviceState]] = {}
+        self.buckets: dict[int, list[State]] = {}
 
-    def add(self, state: DeviceState, last: int) -> None:
+    def add(self, state: State, last: int) -> None:
         """A state whose last event has this time."""
         number = (last + self.keep_ms) // self._width + 1
-        self.buckets.setdefault(number, []).append(state)
+        bucket = self.buckets.get(number)
+        if bucket is not None:
+            bucket.append(state)
+            return
+        self.buckets[number] = [state]
         self.next = min(self.next, number * self._width)
 
-    def due(self, now: int) -> list[DeviceState]:
+    def due(self, now: int) -> list[State]:
         """States whose time has come, at most ``AT_ONCE`` of them; each is to be forgotten or added again."""
-        found: list[DeviceState] = []
+        found: list[State] = []
         while now >= self.next and len(found) < AT_ONCE:
             number = self.next // self._width
             bucket = self.buckets[number]

@@ -1,30 +1,56 @@
-"""The function that takes the events of one kind: generated from the rules that read it.
+"""The functions that take events: generated from the rules that read them.
 
-It does what an expert would write for these rules: keep the clock of the kind, let its baselines see
-the event, ask each distinct question once, and give the event to the rules it fits. Most events fit
-nothing; on that path nothing is allocated.
+They do what an expert would write for these rules: decode what is asked, keep the clock of the kind, let its
+baselines see the event, ask each distinct question once, and give the event to the rules it fits. Most
+events fit nothing; on that path nothing is allocated but the decoded event.
+
+For each kind there is a function for an event that is decoded in full (``Matcher.feed``). For bytes there
+are two more, for one event and for many: they decode lightly (engine/light.py), tell the kinds apart by
+their types, and have the code of each kind written out. A kind with baselines is a call: it costs little
+beside what the baselines do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from dsl import expressions as e
 from dsl import model as m
+from engine import rule_index
 from engine.alerts import Alert
 from engine.baselines.declared import Baselines
 from engine.baselines.observing import Observed, observing
 from engine.codegen import Emitter, Places, compile_function
-from engine.events import attribute
-from engine.plan import Plan, Role
-from engine.rule_runtime import RuleRuntime
+from engine.device_log import Fits
+from engine.events import MAX_TIME_MS, REFUSED, BadEvent, EventDecoder
+from engine.kind_fit import KindFit
+from engine.light import LightDecoder
+from engine.plan import Optimisations, Plan, Role
 from engine.sightings import EVERY_MS, NEVER, Sightings
 
+UNSEEN: Final = 1 << 62
+"""What the clock of a kind shows before its first event: no time is later, so that the first is dealt with
+where the exceptions are."""
+
 Handler = Callable[[Any, int, list[Alert]], None]
-_ENVELOPE_KEYS = ("source", "quality", "attribution", "id")
+OnBad = Callable[[BadEvent, int], None]
+
+
+class One(Protocol):
+    """Takes one event as JSON."""
+
+    def __call__(self, raw: bytes, position: int | None = None) -> list[Alert]: ...
+
+
+class Many(Protocol):
+    """Takes events as JSON; ``position`` is that of the first, and ``step`` from one to the next."""
+
+    def __call__(
+        self, raws: Iterable[bytes], position: int, step: int, on_bad: OnBad | None
+    ) -> list[Alert]: ...
 
 
 class KindCount(msgspec.Struct, frozen=True):
@@ -38,17 +64,25 @@ class Calls(msgspec.Struct, frozen=True):
     """What a handler calls, seldom.
 
     Attributes:
+        first: the first event of a kind has come, with its time.
         moved: the clock of a kind that deadlines wait for has moved on.
         arrived: an event of such a kind has come, whatever its time.
         sweep: a kind's clock has come to where devices may be forgotten; gives the next such time.
-        too_late: an event was too late to be matched.
+        too_late: the event at a position was too late to be matched.
+        next_position: the position of an event that brings none.
+        relay: gives alerts to rules that read them; None where no rule does.
+        spoken: the alerts that wait for that.
         on_fit: see ``Matcher``; None where nobody asks.
     """
 
+    first: Callable[[str, int], None]
     moved: Callable[[str, int, list[Alert]], None]
     arrived: Callable[[str], None]
     sweep: Callable[[str, int], int]
-    too_late: Callable[[], None]
+    too_late: Callable[[int], None]
+    next_position: Callable[[], int]
+    relay: Callable[[list[Alert]], None] | None
+    spoken: list[tuple[Alert, int]]
     on_fit: Callable[[int, int, str], None] | None
 
 
@@ -56,11 +90,15 @@ class KindHandler(msgspec.Struct, frozen=True):
     """One kind's handler and its source.
 
     Attributes:
+        handle: takes an event that is decoded in full.
+        light: takes a lightly decoded event, its bytes, its position and the list for alerts; None for a
+            kind that is decoded in full, or written out elsewhere.
         state: the kind's clock, when to sweep next, and how many events came in all and too late.
         restore: goes on from what ``state`` gave.
     """
 
     handle: Handler
+    light: Callable[[Any, bytes, int, list[Alert]], None] | None
     source: str
     state: Callable[[], list[int]]
     restore: Callable[[list[int]], None]
@@ -71,90 +109,325 @@ class KindHandler(msgspec.Struct, frozen=True):
         return KindCount(*self.state()[2:])
 
 
+class Handlers(msgspec.Struct, frozen=True):
+    """All that takes events.
+
+    Attributes:
+        kinds: by kind.
+        one, many: take bytes.
+        not_after: sets the latest time that an event may have; see ``Matcher.not_after``.
+    """
+
+    kinds: dict[str, KindHandler]
+    one: One
+    many: Many
+    not_after: Callable[[int], None]
+
+
 class HandlerMaker:
     """Makes the handlers of one matcher."""
 
     def __init__(
         self,
         plan: Plan,
-        runtimes: Sequence[RuleRuntime],
         baselines: Baselines,
         sightings: Sightings,
         watched: frozenset[str],
+        decoder: EventDecoder,
+        light: LightDecoder,
+        fits: Mapping[str, KindFit],
         calls: Calls,
+        optimisations: Optimisations,
     ) -> None:
+        self._optimisations = optimisations
         self._plan = plan
-        self._runtimes = runtimes
         self._baselines = baselines
         self._sightings = sightings
         self._watched = watched
+        self._decoder = decoder
+        self._light = light
+        self._fits = fits
         self._calls = calls
+        self._limit = [MAX_TIME_MS]
 
-    def make(self, kind: str, event: m.EventType, has_clock: bool) -> KindHandler:
-        """The handler of a kind. Alerts as events have no clock of their own and are never late."""
+    def make(self, alert_kinds: Sequence[str]) -> Handlers:
+        """The handlers of every kind that is read, those of alerts included."""
+        kinds: dict[str, KindHandler] = {}
+        written_out: list[str] = []
+        for kind in self._decoder.types:
+            if self._baselines.groups(kind):
+                kinds[kind] = self._apart(kind, has_clock=True)
+            else:
+                written_out.append(kind)
+        for kind in alert_kinds:
+            kinds[kind] = self._apart(kind, has_clock=False)
+        return self._together(written_out, kinds)
+
+    # --- whole functions
+
+    def _apart(self, kind: str, has_clock: bool) -> KindHandler:
+        """The functions of a kind that is called."""
+        emitter = self._emitter()
+        full = self._body(kind, emitter, "return", has_clock=has_clock, complete=False)
+        is_light = has_clock and kind in self._light.light
+        light = (
+            self._body(kind, emitter, "return", has_clock=True, complete=True) if is_light else ["    pass"]
+        )
+        cells = "nonlocal clock, seen, late, sweep_at"
+        lines = [
+            f"clock, sweep_at, seen, late = {UNSEEN}, -1, 0, 0",
+            *_function("handle(e, position, out)", cells, full),
+            *_function("light(e, raw, position, out)", cells, light),
+            *_state_functions("", ""),
+            "return handle, light, state, restore",
+        ]
+        handle, lightly, state, restore = _made(lines, emitter)
+        return KindHandler(handle, lightly if is_light else None, _shown(full), state, restore)
+
+    def _together(self, kinds: list[str], apart: dict[str, KindHandler]) -> Handlers:
+        """The kinds without baselines, and the functions for bytes, which have their code written out."""
+        emitter = self._emitter()
+        names, calls = emitter.names, self._calls
+        numbers = {kind: number for number, kind in enumerate(kinds)}
+        cells = [
+            cell for n in numbers.values() for cell in (f"clock{n}", f"seen{n}", f"late{n}", f"sweep_at{n}")
+        ]
+        nonlocal_cells = f"nonlocal {', '.join(cells)}" if cells else "pass"
+        lines = [f"clock{n}, sweep_at{n}, seen{n}, late{n} = {UNSEEN}, -1, 0, 0" for n in numbers.values()]
+        shown: dict[str, str] = {}
+        for kind, n in numbers.items():
+            full = self._body(kind, emitter, "return", has_clock=True, complete=False, number=n)
+            shown[kind] = _shown(full)
+            lines += _function(f"handle{n}(e, position, out)", nonlocal_cells, full)
+            lines += _state_functions(str(n), str(n))
+        calls_of: dict[type, Any] = {}
+        for kind, handler in apart.items():
+            if handler.light is not None:
+                calls_of[self._light.light[kind]] = handler.light
+            elif kind in self._light.full:
+                calls_of[self._light.full[kind]] = self._finishing(handler.handle)
+        handles = {
+            self._decoder.types[kind]: handler.handle
+            for kind, handler in apart.items()
+            if kind in self._decoder.types
+        }
+        names.update(
+            decode=self._light.decode,
+            in_full=self._decoder.decode,
+            finish=self._decoder.finish,
+            REFUSED=REFUSED,
+            BadEvent=BadEvent,
+            called=calls_of.get,
+            handles=handles,
+            next_position=calls.next_position,
+        )
+        lines += [
+            "def slowly(raw, position, out):",
+            "    e = in_full(raw)",
+            "    if e is not None:",
+            "        handles[type(e)](e, position, out)",
+        ]
+        after = []
+        if calls.relay is not None:
+            names.update(spoken=calls.spoken, relay=calls.relay)
+            after = ["    if spoken:", "        relay(out)"]
+        step = self._dispatch(kinds, numbers, emitter, "return out")
+        lines += _function(
+            "one(raw, position=None)",
+            nonlocal_cells,
+            [
+                "    if position is None:",
+                "        position = next_position()",
+                "    out = []",
+                "    try:",
+                "        e = decode(raw)",
+                "    except REFUSED:",
+                "        slowly(raw, position, out)",
+                *_deeper(after),
+                "        return out",
+                *step,
+                *after,
+                "    return out",
+            ],
+        )
+        step = self._dispatch(kinds, numbers, emitter, "continue")
+        lines += _function(
+            "many(raws, position, step, on_bad)",
+            nonlocal_cells,
+            [
+                "    out = []",
+                "    position -= step",
+                "    for raw in raws:",
+                "        position += step",
+                "        try:",
+                "            try:",
+                "                e = decode(raw)",
+                "            except REFUSED:",
+                "                slowly(raw, position, out)",
+                *_deeper(after, 3),
+                "                continue",
+                *_deeper([*step, *after], 2),
+                "        except BadEvent as bad:",
+                "            if on_bad is None:",
+                "                raise",
+                "            on_bad(bad, position)",
+                "    return out",
+            ],
+        )
+        made = ", ".join(f"handle{n}, state{n}, restore{n}" for n in numbers.values())
+        lines.append(f"return one, many, handles, ({made}{',' if made else ''})")
+        one, many, handles, functions = _made(lines, emitter)
+        found = dict(apart)
+        for kind, n in numbers.items():
+            handle, state, restore = functions[3 * n : 3 * n + 3]
+            handles[self._decoder.types[kind]] = handle
+            found[kind] = KindHandler(handle, None, shown[kind], state, restore)
+        ordered = {kind: found[kind] for kind in (*self._decoder.types, *apart) if kind in found}
+        return Handlers(ordered, one, many, self._not_after)
+
+    def _not_after(self, time: int) -> None:
+        self._limit[0] = time
+
+    def _finishing(self, handle: Handler) -> Callable[[Any, bytes, int, list[Alert]], None]:
+        finish = self._decoder.finish
+
+        def finished(event: Any, raw: bytes, position: int, out: list[Alert]) -> None:
+            handle(finish(event, raw), position, out)
+
+        return finished
+
+    def _dispatch(self, kinds: list[str], numbers: dict[str, int], emitter: Emitter, leave: str) -> list[str]:
+        """Tell the kinds apart. Those first of which most events fit nothing: they tend to be the many."""
+        lines: list[str] = []
+        word = "if"
+        if kinds:
+            lines.append("    kind = type(e)")
+        for kind in sorted(kinds, key=lambda kind: kind not in self._light.light):
+            number = numbers[kind]
+            light = kind in self._light.light
+            name = f"Kind{number}"
+            emitter.names[name] = self._light.light[kind] if light else self._light.full[kind]
+            lines.append(f"    {word} kind is {name}:")
+            word = "elif"
+            if light:
+                body = self._body(kind, emitter, leave, has_clock=True, complete=True, number=number)
+            else:
+                # The common case needs no second look.
+                second = (
+                    "True"
+                    if self._decoder.has_two_forms(kind)
+                    else "e.time.__class__ is not int or e.start is not None"
+                )
+                body = [
+                    f"    if {second}:",
+                    "        e = finish(e, raw)",
+                    *self._body(kind, emitter, leave, has_clock=True, complete=False, number=number),
+                ]
+            lines += _deeper(body)
+        lines += [
+            *(["    else:"] if kinds else []),
+            *_deeper(
+                [
+                    "    call = called(type(e))",
+                    "    if call is not None:",
+                    "        call(e, raw, position, out)",
+                ],
+                1 if kinds else 0,
+            ),
+        ]
+        return lines
+
+    # --- the code of one kind
+
+    def _emitter(self) -> Emitter:
         emitter = Emitter(self._plan.lists)
+        calls, sightings = self._calls, self._sightings
+        emitter.names.update(
+            first=calls.first,
+            moved=calls.moved,
+            arrived=calls.arrived,
+            sweep=calls.sweep,
+            too_late=calls.too_late,
+            earliest=sightings.earliest,
+            watch_since=sightings.watch_since,
+            note=sightings.note,
+            NEVER=NEVER,
+            limit=self._limit,
+            future=_future,
+            merged=rule_index.merged,
+            in_full=self._decoder.decode,
+        )
+        return emitter
+
+    def _body(
+        self,
+        kind: str,
+        emitter: Emitter,
+        leave: str,
+        has_clock: bool,
+        complete: bool,
+        number: int | None = None,
+    ) -> list[str]:
+        """What is done with an event ``e``. ``complete``: it is decoded lightly. ``leave``: the statement
+        that ends its way. ``number``: of the kind, where several share a function.
+        """
+        n = "" if number is None else str(number)
+        event = self._plan.events[kind]
+        fit = self._fits.get(kind)
         places = Places(event="e")
-        roles = self._plan.roles.get(kind, ())
         lines = ["    time = e.time"]
         if has_clock:
-            lines += self._clock_lines(kind, event, emitter, bool(roles))
+            lines += self._clock_lines(kind, event, emitter, n, fit is not None, leave)
         observed = self._observe(kind, emitter, places)
         lines += observed.lines
-        shared = _shared([role.local for role in roles])
-        for index, condition in enumerate(shared):
-            lines.append(f"    c{index} = {emitter.condition(condition, places)}")
-        if observed.names:
-            lines.append("    r = None")
-        by_rule: dict[int, list[Role]] = {}
-        for role in roles:
-            by_rule.setdefault(role.rule, []).append(role)
-        for rule, of_rule in by_rule.items():
-            self._rule_lines(rule, of_rule, event, emitter, places, shared, observed.readings, lines)
-        # What changes with every event lives in cells of a closure: the fastest there is.
-        head = ["def handle(e, position, out):", "    nonlocal clock, seen, late, sweep_at"]
-        body = [
-            "clock = sweep_at = -1",
-            "seen = late = 0",
-            *head,
-            *lines,
-            "def state():",
-            "    return [clock, sweep_at, seen, late]",
-            "def restore(cells):",
-            "    nonlocal clock, seen, late, sweep_at",
-            "    clock, sweep_at, seen, late = cells",
-            "return handle, state, restore",
-        ]
-        shown = "\n".join([head[0], *lines]) + "\n"
-        factory = "def make():\n" + "".join(f"    {line}\n" for line in body)
-        handle, state, restore = compile_function("make", factory, emitter.names)()
-        return KindHandler(handle, shown, state, restore)
+        if fit is None:
+            return lines
+        emitter.names[f"take{n}"] = fit.take
+        roles = [role for role in self._plan.roles.get(kind, ()) if role.rule not in fit.always]
+        lines += self._asking(kind, roles, event, emitter, places)
+        take = [f"take{n}(e, position, fits, {observed.readings or 'None'}, out)"]
+        if complete:
+            take.insert(0, "e = in_full(raw)")
+        if self._calls.on_fit is not None:
+            emitter.names[f"told{n}"] = _teller(self._calls.on_fit, fit.always)
+            take.insert(-1, f"told{n}(fits, e.device)")
+        if fit.always:
+            return [*lines, *("    " + line for line in take)]
+        return [*lines, "    if fits:", *("        " + line for line in take)]
 
-    def _clock_lines(self, kind: str, event: m.EventType, emitter: Emitter, read: bool) -> list[str]:
+    def _clock_lines(
+        self, kind: str, event: m.EventType, emitter: Emitter, n: str, read: bool, leave: str
+    ) -> list[str]:
         """Count the event, move the clock of its kind, turn back what is too late."""
-        names, calls = emitter.names, self._calls
         watched = kind in self._watched
-        names.update(moved=calls.moved, arrived=calls.arrived, sweep=calls.sweep, too_late=calls.too_late)
-        names.update(earliest=self._sightings.earliest, watch_since=self._sightings.watch_since)
-        lines = ["    seen += 1"]
+        on = [f"clock{n} = time"]
+        if watched:
+            on.append(f"moved({kind!r}, time, out)")
+        if read:
+            on += [f"if time >= sweep_at{n}:", f"    sweep_at{n} = sweep({kind!r}, time)"]
+        lines = [f"    seen{n} += 1"]
         if watched:
             lines.append(f"    arrived({kind!r})")
-        lines += ["    if time > clock:", "        clock = time"]
-        if watched:
-            lines.append(f"        moved({kind!r}, time, out)")
-        if read:
-            lines += ["        if time >= sweep_at:", f"            sweep_at = sweep({kind!r}, time)"]
         lines += [
-            f"    elif time < clock - {event.late_ms + event.grace_ms}:",
-            "        late += 1",
-            "        too_late()",
-            "        return",
+            f"    if clock{n} < time <= limit[0]:",
+            *("        " + line for line in on),
+            "    elif time > limit[0]:",
+            f"        seen{n} -= 1",
+            "        future(time, limit[0])",
+            f"    elif clock{n} == {UNSEEN}:",
+            f"        first({kind!r}, time)",
+            *("        " + line for line in on),
+            f"    elif time < clock{n} - {event.late_ms + event.grace_ms}:",
+            f"        late{n} += 1",
+            "        too_late(position)",
+            f"        {leave}",
             "    elif time < earliest[0]:",
             "        watch_since(time)",
         ]
         if kind in self._sightings.last:
-            names.update(sighted=self._sightings.last[kind], note=self._sightings.note, NEVER=NEVER)
+            emitter.names[f"sighted{n}"] = self._sightings.last[kind]
             lines += [
-                f"    if time - sighted.get(e.device, NEVER) > {EVERY_MS}:",
+                f"    if time - sighted{n}.get(e.device, NEVER) > {EVERY_MS}:",
                 f"        note({kind!r}, e.device, time)",
             ]
         return lines
@@ -169,61 +442,98 @@ class HandlerMaker:
                 emitter.constant((name, function), lambda x=estimator, f=function: x.ask(f), "ask")  # type: ignore[misc]
         return observed
 
-    def _rule_lines(
-        self,
-        rule: int,
-        roles: list[Role],
-        event: m.EventType,
-        emitter: Emitter,
-        places: Places,
-        shared: list[e.Condition],
-        read: str,
-        lines: list[str],
-    ) -> None:
-        """Ask a rule's sources, and give it the event if one fits."""
-        runtime = self._runtimes[rule]
-        emitter.names[f"take_{rule}"] = runtime.take
-        emitter.names[f"no_key_{rule}"] = runtime.no_key
-        parts: list[str] = []
-        declared: list[str] = []
-        for key in runtime.plan.key_fields:
-            if key in event.fields or key in _ENVELOPE_KEYS:
-                parts.append(f"e.{attribute(key)}")
-                declared.append(f"e.{attribute(key)}")
-            else:
-                parts.append("None")
-        key_tuple = "(" + "".join(f"{part}, " for part in parts) + ")"
-        readings = "r" if read else "None"
-        take = [f"take_{rule}(e, position, m, {key_tuple}, {readings}, out)"]
-        if read:
-            take = ["if r is None:", f"    r = {read}", *take]
-        if len(roles) == 1:
-            lines.append(f"    if {_ask(roles[0].local, shared, emitter, places)}:")
-            lines.append(f"        m = {roles[0].bit}")
-        else:
+    def _asking(
+        self, kind: str, roles: list[Role], event: m.EventType, emitter: Emitter, places: Places
+    ) -> list[str]:
+        """Source that sets ``fits``, the rules that the event fits with the bits of their sources."""
+        if not roles:
+            return ["    fits = ()"]
+        lines: list[str] = []
+        quick = self._optimisations
+        plain, forms = (
+            rule_index.split(roles, quick.index_group) if len(roles) >= quick.index_from else (roles, {})
+        )
+        shared = _shared([role.local for role in plain])
+        for index, condition in enumerate(shared):
+            lines.append(f"    c{index} = {emitter.condition(condition, places)}")
+        by_rule: dict[int, list[Role]] = {}
+        for role in plain:
+            by_rule.setdefault(role.rule, []).append(role)
+        lines.append("    fits = ()")
+        for rule, of_rule in by_rule.items():
+            if len(of_rule) == 1:
+                lines.append(f"    if {_ask(of_rule[0].local, shared, emitter, places)}:")
+                lines.append(f"        fits += {((rule, of_rule[0].bit),)!r}")
+                continue
             lines.append("    m = 0")
-            for role in roles:
+            for role in of_rule:
                 lines.append(f"    if {_ask(role.local, shared, emitter, places)}:")
                 lines.append(f"        m |= {role.bit}")
-            lines.append("    if m:")
-        if self._calls.on_fit is not None:
-            emitter.names["on_fit"] = self._calls.on_fit
-            lines.append(f"        on_fit({rule}, m, e.device)")
-        if declared:
-            lines.append("        if " + " or ".join(f"{d} is None" for d in declared) + ":")
-            lines.append(f"            no_key_{rule}()")
-            lines.append("        else:")
-            lines.extend(f"            {line}" for line in take)
-        else:
-            lines.extend(f"        {line}" for line in take)
+            lines += ["    if m:", f"        fits += (({rule}, m),)"]
+        if forms:
+
+            def optional(name: str) -> bool:
+                return name not in event.fields or event.fields[name].optional
+
+            lines.append("    hits = ()")
+            for number, (form, members) in enumerate(forms.items()):
+                lines += rule_index.index_lines((kind, number), form, members, optional, emitter)
+            lines += ["    if hits:", "        fits = merged(fits, hits)"]
+        return lines
+
+
+def _future(time: int, limit: int) -> None:
+    raise BadEvent("future_time", f"the event's time is {time - limit} ms later than may be")
+
+
+def _teller(on_fit: Callable[[int, int, str], None], always: dict[int, int]) -> Callable[[Fits, str], None]:
+    """Tells of every rule that an event fits, in their order."""
+
+    def told(fits: Fits, device: str) -> None:
+        for rule, mask in sorted((*always.items(), *fits)):
+            on_fit(rule, mask, device)
+
+    return told
+
+
+def _function(signature: str, cells: str, body: list[str]) -> list[str]:
+    return [f"def {signature}:", f"    {cells}", *body]
+
+
+def _state_functions(name: str, n: str) -> list[str]:
+    cells = f"clock{n}, sweep_at{n}, seen{n}, late{n}"
+    return [
+        f"def state{name}():",
+        f"    return [-1 if clock{n} == {UNSEEN} else clock{n}, sweep_at{n}, seen{n}, late{n}]",
+        f"def restore{name}(cells):",
+        f"    nonlocal {cells}",
+        f"    {cells} = cells",
+        f"    if clock{n} == -1:",
+        f"        clock{n} = {UNSEEN}",
+    ]
+
+
+def _made(lines: list[str], emitter: Emitter) -> Any:
+    """Run a function of these lines: what changes with every event lives in cells of a closure, the fastest
+    there is.
+    """
+    text = "def make():\n" + "".join(f"    {line}\n" for line in lines)
+    return compile_function("make", text, emitter.names)()
+
+
+def _shown(body: list[str]) -> str:
+    return "\n".join(["def handle(e, position, out):", *body]) + "\n"
+
+
+def _deeper(lines: Sequence[str], levels: int = 1) -> list[str]:
+    return [f"{'    ' * levels}{line}" for line in lines]
 
 
 def _shared(conditions: list[e.Condition]) -> list[e.Condition]:
     """Conditions that more than one source asks: worked out once an event."""
     seen: dict[e.Condition, int] = {}
     for condition in conditions:
-        if not isinstance(condition, e.Always):
-            seen[condition] = seen.get(condition, 0) + 1
+        seen[condition] = seen.get(condition, 0) + 1
     return [condition for condition, times in seen.items() if times > 1]
 
 

@@ -45,6 +45,13 @@ class Kept:
         self.key = key
         self.readings = readings
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of the same event: what a rule takes from a log anew is the same event."""
+        return isinstance(other, Kept) and self.event is other.event and self.order == other.order
+
+    def __hash__(self) -> int:
+        return hash(self.order)
+
     @property
     def position(self) -> int:
         return self.order[1]

@@ -19,20 +19,28 @@ from typing import Final, Protocol
 
 import msgspec
 
+from dsl import expressions as e
 from dsl import model as m
 from dsl.diagnostics import Diagnostic
 from engine import state
 from engine.alert_events import AlertEvents, kind_of, read_rules
 from engine.alerts import Alert
+from engine.automaton import RuleTable
 from engine.baselines.declared import Baselines
-from engine.caps import CapWarning
+from engine.caps import KEPT, CapWarning
 from engine.clocks import Clocks, Due
+from engine.device_log import DeviceLogs
 from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder
-from engine.handlers import Calls, Handler, HandlerMaker, KindCount, KindHandler
-from engine.plan import Plan, make_plan
+from engine.handlers import Calls, Handler, HandlerMaker, Handlers, KindCount, KindHandler, Many, One
+from engine.keys import key_of
+from engine.kind_fit import KindFit
+from engine.light import light_decoder
+from engine.log_runtime import LogRuntime
+from engine.plan import ALL_OPTIMISATIONS, Optimisations, Plan, Role, RulePlan, make_plan
 from engine.rerun_debt import RerunDebt
-from engine.rule_runtime import RuleRuntime
+from engine.rule_runtime import RuleRuntime, keep_ms, most_kept
 from engine.sightings import Sightings
+from engine.state.parts import Changes
 from engine.storms import LEAST as STORM_LEAST
 
 ONE_RECORD: Final = 1 << POSITION_SHIFT
@@ -79,6 +87,7 @@ class Matcher:
         also_read: fields by kind to decode besides those that rules read, for who looks at events on
             their way. It changes no alert.
         also_learn: names of baselines that are fed though no rule reads them.
+        optimisations: what may be left out, for tests.
 
     Events go in as decoded structs (:attr:`decoder` makes them) or as JSON. ``position`` is the
     place of an event in its input, ``stream sequence << 20 | index``; it decides between events of
@@ -91,16 +100,22 @@ class Matcher:
         on_fit: Callable[[int, int, str], None] | None = None,
         also_read: Mapping[str, frozenset[str]] = MappingProxyType({}),
         also_learn: Collection[str] = (),
+        optimisations: Optimisations = ALL_OPTIMISATIONS,
     ) -> None:
-        self.plan: Plan = make_plan(ruleset, also_learn)
+        self._optimisations = optimisations
+        self.plan: Plan = make_plan(ruleset, also_learn, optimisations)
         self.diagnostics: tuple[Diagnostic, ...] = self.plan.diagnostics
         extra = {k: self.plan.read.get(k, frozenset()) | fields for k, fields in also_read.items()}
         self.decoder = EventDecoder(ruleset.events, self.plan.read | extra)
+        self._declared = ruleset.events
         self.baselines = Baselines(self.plan.baselines, ruleset.events)
         self.clocks = Clocks({kind: event.grace_ms for kind, event in ruleset.events.items()})
         self._spoken: list[tuple[Alert, int]] = []
         self.debt = RerunDebt()
         self.sightings = Sightings()
+        self.changes = Changes(self)
+        """Which devices change, for checkpoints."""
+        self.sightings.changed = self.changes.touch
         self._readers: dict[str, list[RuleRuntime]] = {}
         self.runtimes: list[RuleRuntime] = []
         read = {name for plan in self.plan.rules for name in read_rules(plan.rule)}
@@ -108,7 +123,11 @@ class Matcher:
             for kinds in plan.clock_kinds:
                 self.clocks.watch(kinds)
             spoken = self._spoken if plan.rule.name in read else None
-            runtime = RuleRuntime(plan, self.plan.lists, self.clocks, spoken, self.sightings, self.debt)
+            runtime = _runtime_of(plan, optimisations)(
+                plan, self.plan.lists, self.clocks, spoken, self.sightings, self.debt, self.changes.touch
+            )
+            for kind in plan.watched:
+                runtime.keys[kind] = key_of(self.plan.events[kind], plan.key_fields)
             for need in (need for needs in runtime.builder.needs for need in needs):
                 self.sightings.need(need.kind, need.look_back_ms, ruleset.events[need.kind].late_ms)
             self.runtimes.append(runtime)
@@ -118,25 +137,115 @@ class Matcher:
             kind: [self.runtimes[i] for i in dict.fromkeys(role.rule for role in roles)]
             for kind, roles in self.plan.roles.items()
         }
-        self.was_late = False
-        """Set when an event was too late to be matched; who wants to know sets it back."""
-        calls = Calls(self._moved, self.clocks.arrived, self._sweep, self._too_late, on_fit)
-        watched = self.clocks.watched
-        maker = HandlerMaker(self.plan, self.runtimes, self.baselines, self.sightings, watched, calls)
-        self.kinds: dict[str, KindHandler] = {}
-        self._handlers: dict[type[Event], Handler] = {}
-        for kind, struct in self.decoder.types.items():
-            made = self.kinds[kind] = maker.make(kind, ruleset.events[kind], has_clock=True)
-            self._handlers[struct] = self._first(struct, made.handle)
+        self.logs = self._shared_logs()
+        self.fits = self._kind_fits()
+        self.late: list[int] = []
+        """The positions of events that were too late to be matched; who reads them clears the list."""
         self._alert_events = {name: AlertEvents(self.plan.events[kind_of(name)]) for name in self._readers}
+        made = self._make_handlers(on_fit)
+        self.kinds: dict[str, KindHandler] = made.kinds
+        self._handlers: dict[type[Event], Handler] = {
+            struct: made.kinds[kind].handle for kind, struct in self.decoder.types.items()
+        }
         for name, alert_event in self._alert_events.items():
-            made = maker.make(kind_of(name), self.plan.events[kind_of(name)], has_clock=False)
-            self.kinds[kind_of(name)] = made
-            self._handlers[alert_event.struct] = made.handle
+            self._handlers[alert_event.struct] = made.kinds[kind_of(name)].handle
         self.position = 0
         """Of the last event that brought none of its own."""
         self.feed: Feed = self._feeder()
-        """One event; the alerts it causes: creates, and updates and closes of earlier ones."""
+        """One event that is decoded; the alerts it causes: creates, and updates and closes of earlier ones."""
+        self.feed_json: One = made.one
+        """One event as JSON: the quicker way, for what fits nothing is hardly decoded.
+
+        Raises:
+            BadEvent: it cannot be matched; the reason says why.
+        """
+        self.feed_many: Many = made.many
+        """Many events as JSON, the quickest way. Bad ones are given to ``on_bad`` with their positions; without
+        it the first one is raised.
+        """
+        self.not_after: Callable[[int], None] = made.not_after
+        """Set the latest time, epoch milliseconds, that an event may have: one that lies in the future would
+        push the clock of its kind ahead, and make honest events late. Such events are refused (BadEvent,
+        ``future_time``).
+        """
+
+    def _shared_logs(self) -> DeviceLogs:
+        """The device logs, and which rules share them: those about a device that read no alerts, which may
+        be taken back.
+        """
+        plans = [plan for plan in self.plan.rules if _shares(plan, self._optimisations)]
+        self._sharing = frozenset(plan.index for plan in plans)
+        always = {
+            kind: {rule: bits for rule, bits in self._always(roles).items() if rule in self._sharing}
+            for kind, roles in self.plan.roles.items()
+        }
+        for plan in plans:
+            self.runtimes[plan.index].share(always)
+
+        def dropped(rule: int, device: str, count: int, since: int) -> None:
+            runtime = self.runtimes[rule]
+            if isinstance(runtime, LogRuntime):
+                runtime.cut(device, since, count)
+            elif device not in runtime.devices:
+                # With a state of its own it keeps its own events, and says itself what it drops.
+                runtime.caps.met(KEPT, device, count)
+
+        caps = {plan.index: most_kept(plan) for plan in plans}
+        return DeviceLogs(always, caps, max(map(keep_ms, plans), default=0), dropped, self.changes.touch)
+
+    @staticmethod
+    def _always(roles: Iterable[Role]) -> dict[int, int]:
+        """The rules that every event fits, with the bits of their sources; a rule that also asks something
+        of it is not among them.
+        """
+        bits: dict[int, int] = {}
+        asking = {role.rule for role in roles if not isinstance(role.local, e.Always)}
+        for role in roles:
+            if role.rule not in asking:
+                bits[role.rule] = bits.get(role.rule, 0) | role.bit
+        return bits
+
+    def _kind_fits(self) -> dict[str, KindFit]:
+        return {
+            kind: KindFit(
+                self.plan.events[kind],
+                self._always(roles),
+                self.logs,
+                self._sharing,
+                self.runtimes,
+                any(not isinstance(role.local, e.Always) for role in roles),
+                self.changes.touch,
+            )
+            for kind, roles in self.plan.roles.items()
+        }
+
+    def _make_handlers(self, on_fit: Callable[[int, int, str], None] | None) -> Handlers:
+        calls = Calls(
+            first=self._first,
+            moved=self._moved,
+            arrived=self.clocks.arrived,
+            sweep=self._sweep,
+            too_late=self.late.append,
+            next_position=self._next_position,
+            relay=self._relay if self._readers else None,
+            spoken=self._spoken,
+            on_fit=on_fit,
+        )
+        light = light_decoder(
+            self.decoder, self._declared, self.plan.roles, self.baselines, self._optimisations.light
+        )
+        maker = HandlerMaker(
+            self.plan,
+            self.baselines,
+            self.sightings,
+            self.clocks.watched,
+            self.decoder,
+            light,
+            self.fits,
+            calls,
+            self._optimisations,
+        )
+        return maker.make([kind_of(name) for name in self._alert_events])
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -176,7 +285,7 @@ class Matcher:
 
         def feed(event: Event, position: int | None = None) -> list[Alert]:
             if position is None:
-                position = self.position = self.position + ONE_RECORD
+                position = self._next_position()
             out: list[Alert] = []
             handlers[type(event)](event, position, out)
             if spoken:
@@ -221,11 +330,12 @@ class Matcher:
             for entry in due:
                 together.setdefault((entry.rule, entry.clock), []).append(entry)
             for (rule, clock), entries in together.items():
-                if len(entries) >= STORM_LEAST:
+                # A device may stand here twice: a deadline it waited for before is not taken out.
+                if len({entry.device for entry in entries}) >= STORM_LEAST:
                     self.runtimes[rule].watch_for_storm(clock, entries, out)
         for entry in due:
             runtime = self.runtimes[entry.rule]
-            if entry.device is None:
+            if entry.own:
                 runtime.end_storm(entry.clock, entry.deadline, out)
             else:
                 runtime.release(entry.device, entry.deadline, entry.clock, out)
@@ -245,14 +355,20 @@ class Matcher:
         runtimes = self._reading[kind]
         for runtime in runtimes:
             runtime.sweep(time)
+        self.logs.sweep(time)
         if not self.clocks.has_wall:
             self.baselines.forget(time)
         # Devices that come in later may have to be forgotten before what is known now.
         soonest = min((runtime.expiry.keep_ms for runtime in runtimes), default=MAX_TIME_MS)
-        return min([runtime.expiry.next for runtime in runtimes] + [time + soonest])
+        return min([self.logs.expiry.next, time + soonest, *(runtime.expiry.next for runtime in runtimes)])
 
-    def _too_late(self) -> None:
-        self.was_late = True
+    def _next_position(self) -> int:
+        self.position += ONE_RECORD
+        return self.position
+
+    def _first(self, kind: str, time: int) -> None:
+        """The first event of a kind: the engine watches since then at the latest."""
+        self.sightings.watch_since(time)
 
     def _relay(self, out: list[Alert]) -> None:
         """Give alerts to the rules that read them; they may cause further ones."""
@@ -273,33 +389,24 @@ class Matcher:
                 if runtime.replacing is not None:
                     runtime.retract(event, out)
 
-    def feed_json(self, raw: bytes, position: int | None = None) -> list[Alert]:
-        """One event as JSON.
-
-        Raises:
-            BadEvent: it cannot be matched; the reason says why.
-        """
-        event = self.decoder.decode(raw)
-        if event is None:
-            return []
-        return self.feed(event, position)
-
     def rule_counts(self) -> dict[str, RuleCount]:
         """What each rule has done so far."""
-        return {
-            r.plan.rule.name: RuleCount(
-                fits=r.fits,
+        found: dict[str, RuleCount] = {}
+        for r in self.runtimes:
+            shared = [self.fits[kind].counts(r.plan.index) for kind in r.plan.watched if kind in self.fits]
+            fits, duplicates, unkeyed = map(sum, zip(*shared, strict=True)) if shared else (0, 0, 0)
+            found[r.plan.rule.name] = RuleCount(
+                fits=r.fits + fits,
                 starts=r.starts,
                 matches=r.said.matches,
                 suppressed=r.said.suppressed,
-                unkeyed=r.unkeyed,
-                duplicates=r.duplicates,
+                unkeyed=r.unkeyed + unkeyed,
+                duplicates=r.duplicates + duplicates,
                 dropped=r.caps.total,
                 reruns=r.reruns,
                 devices=len(r.devices),
             )
-            for r in self.runtimes
-        }
+        return found
 
     def cap_warnings(self) -> list[CapWarning]:
         """What was dropped at a cap since the last call: which rule, which device, which cap."""
@@ -325,25 +432,11 @@ class Matcher:
         """Every type of event that may be kept, those of alerts included."""
         return list(self._handlers)
 
-    @property
-    def heard(self) -> list[str]:
-        """The kinds of which an event has come."""
-        types = self.decoder.types.items()
-        return [kind for kind, struct in types if self._handlers[struct] is self.kinds[kind].handle]
 
-    def hear(self, kinds: Iterable[str]) -> None:
-        """Events of these kinds have come before."""
-        for kind in kinds:
-            self._handlers[self.decoder.types[kind]] = self.kinds[kind].handle
+def _shares(plan: RulePlan, optimisations: Optimisations) -> bool:
+    """Whether a rule shares the device logs."""
+    return optimisations.logs and not plan.fleet and not read_rules(plan.rule)
 
-    def _first(self, struct: type[Event], handler: Handler) -> Handler:
-        """A handler that takes the first event of a kind, to know since when the engine watches, and
-        then makes way.
-        """
 
-        def first(event: Event, position: int, out: list[Alert]) -> None:
-            self.sightings.watch_since(event.time)  # type: ignore[arg-type]  # the decoder has made it an int
-            self._handlers[struct] = handler
-            handler(event, position, out)
-
-        return first
+def _runtime_of(plan: RulePlan, optimisations: Optimisations) -> type[RuleRuntime]:
+    return LogRuntime if _shares(plan, optimisations) and isinstance(plan.table, RuleTable) else RuleRuntime

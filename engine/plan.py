@@ -103,8 +103,35 @@ class Plan(msgspec.Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def make_plan(ruleset: m.RuleSet, also_learn: Collection[str] = ()) -> Plan:
+class Optimisations(msgspec.Struct, frozen=True):
+    """What makes the engine quick and may be left out: the answers are the same, which tests hold it to.
+
+    Attributes:
+        pairs: rules of two steps have an automaton of their own (engine/pair.py).
+        logs: rules share the events kept of a device (engine/device_log.py).
+        light: events are decoded in full only when they fit something (engine/light.py).
+        index_from: so many sources of a kind that are asked something go into an index
+            (engine/rule_index.py),
+        index_group: those of one form, if they are at least so many.
+    """
+
+    pairs: bool = True
+    logs: bool = True
+    light: bool = True
+    index_from: int = 13
+    index_group: int = 4
+
+
+ALL_OPTIMISATIONS = Optimisations()
+
+
+def make_plan(
+    ruleset: m.RuleSet,
+    also_learn: Collection[str] = (),
+    optimisations: Optimisations = ALL_OPTIMISATIONS,
+) -> Plan:
     """The plan of all rules this engine can run; the others are in ``diagnostics`` (TW9xx)."""
+    pairs = optimisations.pairs
     lists = {name: ListTest(found.items) for name, found in ruleset.lists.items()}
     planned: list[RulePlan] = []
     roles: dict[str, list[Role]] = {}
@@ -115,7 +142,7 @@ def make_plan(ruleset: m.RuleSet, also_learn: Collection[str] = ()) -> Plan:
     watched: dict[str, tuple[str, ...]] = {}
     for rule in readers_last(ruleset):
         try:
-            plan, rule_roles = _plan_rule(len(planned), rule, ruleset, lists, events, watched)
+            plan, rule_roles = _plan_rule(len(planned), rule, ruleset, lists, events, watched, pairs)
         except RuleLimit as limit:
             label = f"{limit.label}; `{rule.name.replace('_', ' ')}` does not run"
             found.append(Diagnostic(limit.code, limit.message, rule.file, limit.span, label, limit.hint))
@@ -159,6 +186,7 @@ def _plan_rule(
     lists: dict[str, ListTest],
     events: dict[str, m.EventType],
     watched: dict[str, tuple[str, ...]],
+    pairs: bool,
 ) -> tuple[RulePlan, dict[str, list[Role]]]:
     count = len(all_sources(rule.pattern)) + len(rule.unless)
     if count > MAX_SOURCES:
@@ -185,7 +213,7 @@ def _plan_rule(
         planner = SearchPlanner(bits, makers.emitter, makers.make, _loose, clocks)
         table = planner.table(rule, chains)
     else:
-        table = _step_table(rule, chains, bits, key_fields, makers, events)
+        table = _step_table(rule, chains, bits, key_fields, makers, events, pairs)
         automaton = "latest" if table.latest_only else "runs"
     roles: dict[str, list[Role]] = {}
     for source in sources:
@@ -220,6 +248,7 @@ def _step_table(
     key_fields: tuple[str, ...],
     makers: CrossTests,
     events: dict[str, m.EventType],
+    pairs: bool,
 ) -> RuleTable:
     """The table for *latest* and *runs*."""
     loose = tuple(_loose(chain) for chain in chains)
@@ -264,6 +293,7 @@ def _step_table(
         )
         for chain, rows in zip(chains, steps, strict=True)
     )
+    latest_only = _latest_only(rule, chains, tests)
     return RuleTable(
         chains=chain_tables,
         vetoes=tuple(
@@ -276,10 +306,13 @@ def _step_table(
             for of_chains, veto in zip(veto_rows, rule.unless, strict=True)
         ),
         ranks=tuple(chain.rank for chain in chains),
-        latest_only=_latest_only(rule, chains, tests),
+        latest_only=latest_only,
         select=rule.select,
         window_ms=max(_window(chain) for chain in chains),
         start_mask=_start_mask(chains, bits),
+        end_mask=_mask(chains[0].steps[-1], bits),
+        pair=pairs and latest_only and _is_pair(rule, chains[0]),
+        single=len(chains[0].steps) == 1,
     )
 
 
@@ -385,11 +418,22 @@ def _latest_only(rule: m.Rule, chains: tuple[Chain, ...], tests: dict[str | None
     return len(chain.steps) == 1 or all(b == overall for b in chain.bounds)
 
 
+def _is_pair(rule: m.Rule, chain: Chain) -> bool:
+    """Whether a rule that *latest* runs is one of at most two steps and nothing else."""
+    return len(chain.steps) <= 2 and not rule.unless and not any(step.guards for step in chain.steps)
+
+
 def _start_mask(chains: tuple[Chain, ...], bits: dict[int, int]) -> int:
     mask = 0
     for chain in chains:
-        for choice in chain.steps[0].choices:
-            mask |= bits[id(choice.source)]
+        mask |= _mask(chain.steps[0], bits)
+    return mask
+
+
+def _mask(step: ChainStep, bits: dict[int, int]) -> int:
+    mask = 0
+    for choice in step.choices:
+        mask |= bits[id(choice.source)]
     return mask
 
 

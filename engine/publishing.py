@@ -51,18 +51,20 @@ class Publishing:
     def publish(self, state: DeviceState, match: Match, out: list[Alert], cause: Kept | None = None) -> None:
         """A new match: an alert, or one more suppressed. ``cause``: the event that came out of order."""
         self.matches += 1
-        severity = self._builder.severity(match)
         id_ = self._identity(state, match)
-        group = self._builder.suppress_key(match)
-        before = self._suppressor(state, match, group)
-        if before is not None:
-            self.suppressed += 1
-            state.counts[group] = state.counts.get(group, 0) + 1
-            self._keep(state, Published(match, None, id_, group, before))
+        group: tuple[object, ...] = ()
+        if self._plan.rule.suppress is not None:
+            group = self._builder.suppress_key(match)
+            before = self._suppressor(state, match, group)
+            if before is not None:
+                self.suppressed += 1
+                state.counts[group] = state.counts.get(group, 0) + 1
+                self._keep(state, Published(match, None, id_, group, before))
+                return
+        if self._spoken is None and self._builder.severity(match) == "none":
             return
-        if severity == "none" and self._spoken is None:
-            return
-        alert = self._builder.build(match, id_, "create", state.counts.pop(group, 0), cause=cause)
+        suppressed = state.counts.pop(group, 0) if state.counts else 0
+        alert = self._builder.build(match, id_, "create", suppressed, None, cause)
         self._keep(state, Published(match, alert, id_, group, None))
         self._say(alert, match, out)
 
@@ -144,7 +146,7 @@ class Publishing:
         another completing event; what completes where it was born must not be taken for it.
         """
         id_ = self._builder.identity(match)
-        while any(p.id == id_ and p.alert is not None for p in state.published):
+        while state.published and any(p.id == id_ and p.alert is not None for p in state.published):
             born = "|".join([id_, *(kept.event_id for kept in match.events)])
             id_ = blake2b(born.encode(), digest_size=12).hexdigest()
         return id_
@@ -216,7 +218,7 @@ def _pair(
 
 
 def _same_run(old: Match, new: Match) -> bool:
-    return _same_completion(old, new) and old.first is new.first
+    return _same_completion(old, new) and old.first.event is new.first.event
 
 
 def _same_completion(old: Match, new: Match) -> bool:
@@ -225,4 +227,6 @@ def _same_completion(old: Match, new: Match) -> bool:
 
 def _shares_event(old: Match, new: Match) -> bool:
     mine = flat(old.events)
-    return old.key == new.key and any(kept is other for kept in mine for other in flat(new.events))
+    return old.key == new.key and any(
+        kept.event is other.event for kept in mine for other in flat(new.events)
+    )

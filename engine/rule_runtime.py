@@ -8,7 +8,7 @@ close (DESIGN.md section 3): one mechanism, which the in-order path does not pay
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from engine.alert_builder import AlertBuilder
@@ -17,10 +17,13 @@ from engine.automaton import Automaton, Match
 from engine.baselines import Reading
 from engine.caps import CHOICES, HELD, KEPT, TOO_OLD, Caps
 from engine.clocks import Clocks, Due
-from engine.device_state import ALWAYS_KNOWN, DeviceState, Stale, new_automaton, order_of
-from engine.events import Event
+from engine.device_log import DeviceLog
+from engine.device_state import ALWAYS_KNOWN, DeviceState, Stale, new_automaton, new_state, order_of
+from engine.events import MAX_TIME_MS, Event
 from engine.expiry import Expiry
 from engine.kept import Kept
+from engine.keys import KeyOf
+from engine.pair import Pair
 from engine.plan import RulePlan
 from engine.publishing import Publishing
 from engine.rerun_debt import PAID_BY_EVENT, RerunDebt
@@ -38,6 +41,10 @@ heard of lets them wait for the wall clock, or in a replay for the end."""
 _TRIM_EVERY = 64
 
 
+def _nobody(device: str) -> None:
+    """Who is told of changes where nobody asks."""
+
+
 class RuleRuntime:
     """Feeds one rule. ``take`` is called by the generated handlers for events that fit something."""
 
@@ -49,13 +56,16 @@ class RuleRuntime:
         spoken: list[tuple[Alert, int]] | None = None,
         sightings: Sightings | None = None,
         debt: RerunDebt | None = None,
+        changed: Callable[[str], None] = _nobody,
     ) -> None:
         self.plan = plan
         self._clocks = clocks
         self._debt = RerunDebt() if debt is None else debt
-        self._most_kept = MAX_KEPT
-        if isinstance(plan.table, SearchTable):
-            self._most_kept = max(MAX_KEPT, 2 * plan.table.largest)
+        self._most_kept = most_kept(plan)
+        self.keys: dict[str, KeyOf] = {}
+        """By event kind, the key of its events for this rule."""
+        self._always: dict[str, dict[int, int]] = {}
+        self._changed = changed
         self.replacing: str | None = None
         """Id of the alert that the next event replaces (item 15)."""
         self.builder = AlertBuilder(plan, lists, sightings)
@@ -63,7 +73,9 @@ class RuleRuntime:
         self.said = Publishing(plan, self.builder, self.caps, spoken)
         self.storms = Storms(plan)
         self._table = plan.table
-        self.expiry = Expiry(plan.table.horizon_ms + plan.late_ms + plan.grace_ms)
+        self.expiry: Expiry[DeviceState] = Expiry(keep_ms(plan))
+        suppress = plan.rule.suppress
+        self._suppress_ms = 0 if suppress is None else suppress.duration_ms
         self._veto_mask = 0
         for veto in plan.table.vetoes:
             self._veto_mask |= veto.bit
@@ -94,17 +106,30 @@ class RuleRuntime:
         key: tuple[object, ...],
         readings: dict[str, Reading] | None,
         out: list[Alert],
+        log: DeviceLog | None = None,
+        late: bool = False,
     ) -> None:
-        """An event that fits the local part of the sources in ``mask``; alerts go to ``out``."""
-        self.fits += 1
-        if mask & self._start_mask:
-            self.starts += 1
+        """An event that fits the local part of the sources in ``mask``; alerts go to ``out``.
+
+        Args:
+            event: decoded in full.
+            position: its place in the input.
+            mask: the bits of the sources.
+            key: of the rule.
+            readings: see ``Kept``.
+            out: takes the alerts.
+            log: of its device, where the rule shares it.
+            late: the log has events that are not earlier. It has this one then, too.
+        """
         kept = Kept(event, position, mask, key, readings)
         device = event.device if self._of_devices else ""
         state = self.devices.get(device)
         if state is None:
-            state = self.devices[device] = DeviceState(self.plan, device, self.forgotten)
-            self.expiry.add(state, kept.time)
+            state = self._begin(device, kept, log)
+        if mask & self._start_mask:
+            self.starts += 1
+            if kept.time > state.started:
+                state.started = kept.time
         if self._debt.owed:
             self._debt.pay(PAID_BY_EVENT, out)
         history, time = state.history, kept.time
@@ -131,6 +156,42 @@ class RuleRuntime:
                 self._arm(state, state.held[held:], out)
         if len(history) % _TRIM_EVERY == 0:
             self._trim(state, time)
+
+    def _begin(self, device: str, kept: Kept, log: DeviceLog | None) -> DeviceState:
+        """The state of a device that has none yet, with what the log has kept for it."""
+        if log is None:
+            state = new_state(self.plan, device, self.forgotten)
+        else:
+            state = self._from_log(log, kept.event)
+        self.devices[device] = state
+        self.expiry.add(state, kept.time)
+        return state
+
+    def _from_log(self, log: DeviceLog, event: Event) -> DeviceState:
+        """A state that begins with an event, and has seen what came before it."""
+        rule = self.plan.index
+        state = new_state(self.plan, log.device, log.known(rule))
+        state.log = log
+        log.begin(rule)
+        for before in self.logged(log):
+            if before.event is not event:
+                state.history.append(before)
+                state.longest = max(state.longest, before.time - before.begin)
+                state.automaton.remember(before)
+        return state
+
+    def logged(self, log: DeviceLog, since: int = ALWAYS_KNOWN, until: int = MAX_TIME_MS) -> list[Kept]:
+        """What the log of a device has for this rule, from one time to another."""
+        found: list[Kept] = []
+        for entry, mask in log.of_rule(self.plan.index, self._always, since, until):
+            key = self.keys[entry.event.kind](entry.event)
+            if key is not None:
+                found.append(Kept(entry.event, entry.position, mask, key, entry.readings))
+        return found
+
+    def share(self, always: dict[str, dict[int, int]]) -> None:
+        """Take part in the device logs. ``always``: see ``DeviceLogs``."""
+        self._always = always
 
     def _goes_on(self, state: DeviceState, kept: Kept, out: list[Alert]) -> bool:
         """An event that is not simply later than all before it: whether it goes on as if it were; else it
@@ -176,6 +237,7 @@ class RuleRuntime:
         """An event that was taken is no more: an alert that was closed, or no longer fits (item 15)."""
         self.replacing = None
         device = "" if self.plan.fleet else event.device
+        self._changed(device)
         self.catch_up(device, out)
         state = self.devices.get(device)
         removed = None if state is None else state.remove(event)
@@ -186,6 +248,7 @@ class RuleRuntime:
         """Run again what late events have made stale (engine/rerun_debt.py)."""
         state = self.devices.get(device)
         if state is not None and state.stale is not None:
+            self._changed(device)
             stale, state.stale = state.stale, None
             self._debt.served(self, device)
             self._rerun_range(state, stale.first, stale.last, stale.cause, out)
@@ -202,6 +265,7 @@ class RuleRuntime:
 
     def judge(self, state: DeviceState, deadline: int, clock: int) -> int:
         """Have the automaton judge a deadline; how many matches it would say."""
+        self._changed(state.device)
         if state.armed.get(clock) == deadline:
             del state.armed[clock]
             self.waiting[clock] -= 1
@@ -215,6 +279,7 @@ class RuleRuntime:
 
     def settle(self, state: DeviceState, out: list[Alert]) -> None:
         """Say the held matches whose deadlines have all passed, and wait for those of the others."""
+        self._changed(state.device)
         ready = [match for match in state.held if self._ready(match)]
         if ready:
             state.held = [match for match in state.held if not self._ready(match)]
@@ -275,18 +340,32 @@ class RuleRuntime:
         if self.storms.active(clock) is not None:
             return
         waiting = self.waiting[clock]
-        completing: list[str] = []
+        # A device may have two deadlines here: one that it waited for before is not taken out.
+        completing: dict[str, None] = {}
         for entry in due:
-            state = None if entry.device is None else self.devices.get(entry.device)
+            state = None if entry.own else self.devices.get(entry.device)
             if state is None:
                 continue
             self.catch_up(state.device, out)
-            if self.judge(state, entry.deadline, clock):
-                completing.append(state.device)
+            if self._judge_all(state, entry.deadline, clock):
+                completing[state.device] = None
         if self.storms.is_storm(len(completing), waiting):
             passed = self._clocks.passed(self.plan.clock_kinds[clock])
-            out.append(self.storms.begin(clock, due[0].deadline, passed, completing, waiting))
-            self.storms.devices.update(dict.fromkeys(completing))
+            out.append(self.storms.begin(clock, due[0].deadline, passed, list(completing), waiting))
+            self.storms.devices.update(completing)
+
+    def _judge_all(self, state: DeviceState, deadline: int, clock: int) -> int:
+        """Have a deadline judged, and what has passed behind it; how many matches that would say."""
+        ready = self.judge(state, deadline, clock)
+        assert isinstance(state.automaton, Search)
+        passed = [self._clocks.passed(kinds) for kinds in self.plan.clock_kinds]
+        while overdue := [
+            (until, number)
+            for number, until in state.automaton.first_deadlines().items()
+            if until <= passed[number]
+        ]:
+            ready = self.judge(state, *max(overdue))
+        return ready
 
     def heard(self, kind: str, time: int) -> None:
         """A type that was silent is heard again: from now on each device has its chance."""
@@ -309,6 +388,7 @@ class RuleRuntime:
         for state in states:
             for match in [match for match in state.held if self.storms.holds(match)]:
                 if self._heard_since(state, match):
+                    self._changed(state.device)
                     state.held.remove(match)
                     self.said.spend(state, match)
                     heard += 1
@@ -343,6 +423,7 @@ class RuleRuntime:
 
     def _rerun_range(self, state: DeviceState, first: int, last: int, cause: Kept, out: list[Alert]) -> None:
         """Run again because of what has changed from one time to another."""
+        self._changed(state.device)
         self.reruns += 1
         if self.plan.clock_kinds:
             # A silence may have begun long ago: everything runs again.
@@ -355,7 +436,7 @@ class RuleRuntime:
         automaton = new_automaton(self.plan)
         if isinstance(automaton, Search) and isinstance(state.automaton, Search):
             automaton.resume(state.automaton, state.known_from)
-        matches = _run(automaton, state.history)
+        matches = run_in_order(automaton, state.history)
         self._debt.owed += len(state.history)
         if isinstance(automaton, Search):
             matches.extend(automaton.advance(state.advanced))
@@ -381,13 +462,11 @@ class RuleRuntime:
         horizon = self._table.horizon_ms
         # An interval is where its end is, and what it excludes lies where it begins.
         first, last = first - state.longest, last + 2 * horizon + state.longest
-        history = state.history
-        since = bisect_left(history, first - 2 * horizon, key=_time)
-        until = bisect_right(history, last, key=_time)
+        again, to_the_end = self._around(state, first - 2 * horizon, last)
         automaton = new_automaton(self.plan)
-        matches = _run(automaton, history[since:until])
-        self._debt.owed += until - since
-        if until == len(history):
+        matches = run_in_order(automaton, again)
+        self._debt.owed += len(again)
+        if to_the_end:
             # What is to come may still belong to runs that the event has touched.
             automaton.dropped = 0
             state.automaton = automaton
@@ -398,6 +477,13 @@ class RuleRuntime:
         ]
         new = [m for m in matches if first <= m.last.time and self._judgeable(state, m)]
         self.said.reconcile(state, old, new, cause, out)
+
+    def _around(self, state: DeviceState, first: int, last: int) -> tuple[list[Kept], bool]:
+        """The kept events from one time to another, and whether they reach to the end."""
+        history = state.history
+        since = bisect_left(history, first, key=_time)
+        until = bisect_right(history, last, key=_time)
+        return history[since:until], until == len(history)
 
     def _judgeable(self, state: DeviceState, match: Match) -> bool:
         """Whether all that could decide a match is still kept."""
@@ -425,7 +511,8 @@ class RuleRuntime:
         if cut:
             del history[:cut]
             state.known_from = max(state.known_from, limit)
-        state.published = [p for p in state.published if p.match.last.time >= state.known_from - keep_ms]
+        since = state.known_from - keep_ms - self._suppress_ms
+        state.published = [p for p in state.published if p.match.last.time >= since]
         state.automaton.forget(now)
 
     def sweep(self, now: int) -> None:
@@ -436,18 +523,46 @@ class RuleRuntime:
         """
         expiry = self.expiry
         for state in expiry.due(now):
-            last = state.history[-1].time if state.history else ALWAYS_KNOWN
-            if state.waits or last + expiry.keep_ms >= now:
-                expiry.add(state, max(last, now - expiry.keep_ms))
-                if state.history and state.stale is None:
+            last = self.last(state)
+            until = self._matters_until(state, last)
+            if state.waits or until >= now:
+                expiry.add(state, max(until, now) - expiry.keep_ms)
+                if last != ALWAYS_KNOWN and state.stale is None:
+                    self._changed(state.device)
                     # By its own time: what comes next from it may be as old as that.
                     self._trim(state, last)
             else:
+                self._changed(state.device)
                 del self.devices[state.device]
-                self.forgotten = max(self.forgotten, now - expiry.keep_ms)
+                if state.log is not None:
+                    state.log.end(self.plan.index, now - expiry.keep_ms)
+                else:
+                    self.forgotten = max(self.forgotten, now - expiry.keep_ms)
+
+    def last(self, state: DeviceState) -> int:
+        """The time of the last event that its state rests on."""
+        return state.history[-1].time if state.history else ALWAYS_KNOWN
+
+    def _matters_until(self, state: DeviceState, last: int) -> int:
+        """Until when the state of a device can matter, ``last`` being the time of its last event."""
+        until = last + self.expiry.keep_ms
+        if self._suppress_ms and state.published:
+            said = max(published.match.last.time for published in state.published)
+            until = max(until, said + self._suppress_ms)
+        return until
 
 
-def _run(automaton: Automaton | Search, history: Iterable[Kept]) -> list[Match]:
+def keep_ms(plan: RulePlan) -> int:
+    """How long an event can matter to a rule."""
+    return plan.table.horizon_ms + plan.late_ms + plan.grace_ms
+
+
+def most_kept(plan: RulePlan) -> int:
+    """How many events of a device are kept for a rule."""
+    return max(MAX_KEPT, 2 * plan.table.largest) if isinstance(plan.table, SearchTable) else MAX_KEPT
+
+
+def run_in_order(automaton: Automaton | Pair | Search, history: Iterable[Kept]) -> list[Match]:
     """The matches of events in order; those of one moment are all remembered before one is judged."""
     matches: list[Match] = []
     for _, moment in groupby(history, key=_time):

@@ -18,7 +18,7 @@ Pure: times of events only, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -61,6 +61,8 @@ class Sightings:
         self._later: dict[str, int] = {}
         self._forget_at: dict[str, int] = {}
         self._tend_at = NEVER
+        self.changed: Callable[[str], None] = lambda device: None
+        """Called with a device before what is noted of it changes."""
 
     @property
     def since(self) -> int | None:
@@ -91,6 +93,7 @@ class Sightings:
         last = self.last[kind]
         if time <= last.get(device, NEVER):
             return
+        self.changed(device)
         # The table stays in the order in which times were noted, so that the oldest are found in front.
         last.pop(device, None)
         last[device] = time
@@ -123,6 +126,7 @@ class Sightings:
                 break
             old.append(device)
         for device in old:
+            self.changed(device)
             del last[device]
 
     def lately(self, kind: str, device: str, time: int, within_ms: int = 0) -> bool:
@@ -133,9 +137,9 @@ class Sightings:
         """Whether any device ever sent a kind."""
         return kind in self._latest
 
-    def state(self) -> SightingsState:
-        """A copy of all that is known."""
-        last = {kind: dict(of_kind) for kind, of_kind in self.last.items()}
+    def state(self, of_devices: bool = True) -> SightingsState:
+        """A copy of all that is known; without what is known of devices if that is not asked for."""
+        last = {kind: dict(of_kind) if of_devices else {} for kind, of_kind in self.last.items()}
         return SightingsState(self.since, last, dict(self._latest), dict(self._later))
 
     def restore(self, state: SightingsState) -> None:

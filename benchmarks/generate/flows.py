@@ -1,8 +1,9 @@
 """The stream of the works W1 and W3: flows with a score, and what may follow them.
 
 Of a million events some 7,000 are deviations (a flow with a score of 4 or more) and 51,000 are signs of
-trouble. Planted among them: chains, the same with the wrong app, in the wrong order and too late, and, on
-devices that do nothing else, pairs at exactly the window and one millisecond beyond it.
+trouble. Planted among them: chains, the same with the wrong app, in the wrong order and too late; bursts of
+deviations with what W2 waits for behind them, or not; and, on devices that do nothing else, pairs at exactly
+the window and one millisecond beyond it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ SCALE = 0.75
 _FLOW_SHARE, _TROUBLE_SHARE = 0.90, 0.0485
 _CHAIN, _WRONG_APP, _WRONG_ORDER, _TOO_LATE, _EDGE = 0.0006, 0.0004, 0.0004, 0.0004, 0.0002
 """Of each: how many an event. Edges count twice, at the window and beyond it."""
+BURST = 5
+BURST_MS = 600_000
+BURST_WINDOW_MS = 1_800_000
+_BURST = 0.0004
+"""Bursts, how many an event: five deviations, then a crash, then a change of the security context."""
 
 
 def lines(count: int, seed: int = 1, devices: int = DEVICES) -> Iterator[bytes]:
@@ -66,6 +72,7 @@ class _Stream:
             (_TOO_LATE, self._too_late),
             (_EDGE, self._at_the_window),
             (_EDGE, self._beyond_the_window),
+            (_BURST, self._burst),
         ):
             if what < share:
                 yield planted(now, device, app)
@@ -111,6 +118,22 @@ class _Stream:
         self._later(now + gap, device, app)
         return self._deviation(now, device, app)
 
+    def _burst(self, now: int, device: str, app: int) -> bytes:
+        """One of eight has a deviation too few, one ends too late, one in the wrong order."""
+        way = int(self.random() * 8)
+        last = now + self._between(10_000, BURST_MS - 1_000)
+        for number in range(1, BURST - (way == 0)):
+            at = last if number == BURST - 1 else self._between(now + 1, last)
+            self.timeline.plan(at, lambda time: self._deviation(time, device, app))
+        end = now + BURST_WINDOW_MS + self._between(1_000, 60_000) if way == 1 else 0
+        crash = last + self._between(1_000, 300_000)
+        context = end or crash + self._between(1_000, 300_000)
+        if way == 2:
+            crash, context = context, crash
+        self.timeline.plan(crash, lambda time: self._trouble(time, device, app, "app.crash"))
+        self.timeline.plan(context, lambda time: self._trouble(time, device, app, "security.context"))
+        return self._deviation(now, device, app)
+
     def _later(self, time: int, device: str, app: int) -> None:
         self.timeline.plan(time, lambda at: self._trouble(at, device, app))
 
@@ -131,9 +154,9 @@ class _Stream:
             f'"port":{port},"bytes_out":{int(other * 90_000)},"score":{score:.2f}}}'
         ).encode()
 
-    def _trouble(self, time: int, device: str, app: int) -> bytes:
+    def _trouble(self, time: int, device: str, app: int, kind: str = "") -> bytes:
         return (
-            _head(self.trouble(), time, device, app)
+            _head(kind or self.trouble(), time, device, app)
             + f'"class":"memory","signal":"SIGSEGV","app_version":"7.{app}.1",'
             f'"os_version":"18.6.{app % 3}","role":"Foreground"}}'
         ).encode()

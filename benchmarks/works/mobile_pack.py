@@ -1,6 +1,8 @@
-"""The shipped mobile pack over what a fleet of phones sends."""
+"""The shipped mobile pack over what a fleet of phones sends: all of it, and the rule `an1756 ios` alone."""
 
 from __future__ import annotations
+
+import msgspec
 
 import dsl
 from benchmarks.generate.draw import START_MS
@@ -14,16 +16,32 @@ _HISTORY_BUCKETS = 40
 """More than the 30 closed buckets that the baseline of the pack needs."""
 
 
+_RULE = "an1756_ios"
+
+
 def make(lines: list[bytes]) -> Work:
-    """The work over these events."""
+    """The work over these events with the whole pack."""
     return Work(
         name="mobile",
-        about="the mobile pack as shipped over a fleet's mix of kinds; counted: `an1756 ios`",
+        about="the whole mobile pack as shipped over a fleet's mix of kinds; counted: `an1756 ios`",
         ruleset=dsl.load([packs.resolve("mobile")]),
         lines=lines,
         reference=reference.count,
-        counted=frozenset({"an1756_ios"}),
+        counted=frozenset({_RULE}),
         budget=3.0,
+        whole=False,
+    )
+
+
+def make_one(lines: list[bytes]) -> Work:
+    """The work over these events with one rule of the pack: what the reference does."""
+    pack = dsl.load([packs.resolve("mobile")])
+    return Work(
+        name="mobile-1",
+        about="the rule `an1756 ios` of the mobile pack, with its baseline and guards, over the same events",
+        ruleset=msgspec.structs.replace(pack, rules={_RULE: pack.rules[_RULE]}),
+        lines=lines,
+        reference=reference.count,
         chains=chains,
     )
 

@@ -21,7 +21,7 @@ def pairs(count: int) -> list[Pair]:
             score=DEVIATION + number * 7 % 20 / 5,
             port=PORTS[number * 3 % len(PORTS)],
             kinds=(TROUBLE[number % len(TROUBLE)],),
-            window_ms=1_000 * (20 + (number * 13 + 70) % 71),
+            window_ms=600 * (20 + (number * 13 + 70) % 71),
             by=("device",),
         )
         for number in range(count)

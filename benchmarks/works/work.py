@@ -25,6 +25,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         reference: the code an expert would write for these rules; gives the number of alerts.
         brute_force: finds that number in an obvious way, however slow; None where the reference is the check.
         counted: the rules whose alerts the reference counts; None: all.
+        whole: whether the reference does all that the engine does, so that their times can be compared.
+        late: events come out of order: counted are the alerts still open once everything has come.
         budget: the most that DESIGN.md section 7 allows, in times of the decode floor; None: no promise.
         chains: see ``Chains``; None: the cost of an alert is not measured here.
     """
@@ -38,6 +40,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     counted: frozenset[str] | None = None
     budget: float | None = None
     chains: Chains | None = None
+    whole: bool = True
+    late: bool = False
 
 
 class CannotRun(Exception):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.alerting.evidence import StepName
+from engine.alerting.step_name import StepName
 from engine.alerting.words import kind_in_words
 from engine.alerts import Confidence, Deviation
 from engine.automaton import Match
 from engine.elements import flat
+from engine.kept import Kept
 
 CAPPED = "capped: choices were dropped before this match"
 NO_LONGER_KEPT = "an event that could have changed it came when its time was no longer kept"
@@ -16,6 +17,7 @@ NO_LONGER_KEPT = "an event that could have changed it came when its time was no 
 
 def confidence(
     match: Match,
+    events: tuple[Kept, ...],
     names: tuple[StepName, ...],
     keys: tuple[str, ...],
     deviations: list[Deviation],
@@ -26,6 +28,7 @@ def confidence(
 
     Args:
         match: what was found.
+        events: all events of it.
         names: of its steps.
         keys: the rule's BY without the device.
         deviations: what baselines said.
@@ -33,16 +36,25 @@ def confidence(
         incomplete: something that could have changed the match was no longer kept.
     """
     why: list[str] = []
-    if keys:
-        bare = [
-            step.name
-            for step, element in zip(names, match.events, strict=True)
-            if any(None in kept.key for kept in flat((element,)))
-        ]
-        if bare:
-            what = " and ".join(key.replace("_", " ") for key in keys)
-            steps = " and ".join(f"`{name}`" for name in dict.fromkeys(bare))
-            why.append(f"{steps} names no {what}: joined by the device alone")
+    by_address: str | None = None
+    by_device: str | None = None
+    bare = first_last = interval = False
+    for kept in events:
+        event = kept.event
+        attribution = event.attribution
+        if keys and None in kept.key:
+            bare = True
+        elif keys and attribution == "device":
+            by_device = event.kind
+        if attribution == "ip":
+            by_address = event.kind
+        if event.quality == "first_last":
+            first_last = True
+        if kept.begin != kept.time:
+            interval = True
+    if bare:
+        steps = " and ".join(f"`{name}`" for name in _bare_steps(names, match))
+        why.append(f"{steps} names no {_words(keys)}: joined by the device alone")
     for deviation in deviations:
         if deviation.peer:
             why.append(f"`{deviation.baseline}` judged against the fleet: the key itself is too young")
@@ -52,17 +64,6 @@ def confidence(
         why.append(CAPPED)
     elif incomplete:
         why.append(NO_LONGER_KEPT)
-    by_address: str | None = None
-    by_device: str | None = None
-    first_last = interval = False
-    for kept in flat(match.events):
-        event = kept.event
-        if event.attribution == "ip":
-            by_address = event.kind
-        elif event.attribution == "device" and keys and None not in kept.key:
-            by_device = event.kind
-        first_last = first_last or event.quality == "first_last"
-        interval = interval or kept.begin != kept.time
     if by_address is not None:
         why.append(f"a `{kind_in_words(by_address)}` is known to be of the device by its address only")
     if by_device is not None:
@@ -77,6 +78,16 @@ def confidence(
         return Confidence("low", [*why, f"guard history since {history_since}"])
     level: Literal["low", "medium", "high"] = "high" if not why else "medium" if len(why) == 1 else "low"
     return Confidence(level, why)
+
+
+def _bare_steps(names: tuple[StepName, ...], match: Match) -> list[str]:
+    """The steps of which an event lacks a key field."""
+    bare = [
+        step.name
+        for step, element in zip(names, match.events, strict=True)
+        if any(None in kept.key for kept in flat((element,)))
+    ]
+    return list(dict.fromkeys(bare))
 
 
 def _words(keys: tuple[str, ...]) -> str:

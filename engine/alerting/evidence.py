@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 
-from engine.alerting.words import event_in_words, fields_of, in_time, kind_in_words
-from engine.alerts import Deviation, StepEvidence, Timing, rfc3339
+from engine.alerting.step_name import StepName
+from engine.alerting.words import in_time, kind_in_words
+from engine.alerts import Deviation, StepEvidence, Timing, printable, rfc3339
 from engine.automaton import Match
-from engine.elements import Deadline, Group, first_event, flat
+from engine.elements import Deadline, Group, first_event
 from engine.events import Event, epoch_ms
 from engine.kept import Kept
 
@@ -18,22 +18,23 @@ MAX_EVIDENCE = 64
 """Events of one step that an alert lists; ``count`` is exact."""
 
 
-class StepName(msgspec.Struct, frozen=True):
-    """What an alert calls a step, and the event, signal or rule that it looks for, in words."""
-
-    name: str
-    source: str
-
-
 def seen_ms(event: Event) -> int | None:
     """When an event was seen. It decides nothing, so one that is no time is left out."""
     seen = event.seen
-    if isinstance(seen, str):
-        try:
-            return epoch_ms(seen)
-        except (ValueError, OverflowError):
-            return None
-    return seen
+    return _moment(seen) if isinstance(seen, str) else seen
+
+
+def _seen_at(event: Event) -> str | None:
+    seen = seen_ms(event)
+    return None if seen is None else rfc3339(seen)
+
+
+@lru_cache(maxsize=1_024)
+def _moment(text: str) -> int | None:
+    try:
+        return epoch_ms(text)
+    except (ValueError, OverflowError):
+        return None
 
 
 def raw_ref(event: Event) -> str | None:
@@ -42,45 +43,54 @@ def raw_ref(event: Event) -> str | None:
     return found
 
 
-def steps(
-    names: tuple[StepName, ...], match: Match, fields: list[dict[str, Any]], words: list[str]
-) -> list[StepEvidence]:
-    """The events of each step: none for NO, the newest ones for a step of several, which says how many.
-
-    ``fields`` are those of each step's last event, ``words`` what completed each step.
+def steps(names: tuple[StepName, ...], match: Match) -> tuple[list[str], list[StepEvidence]]:
+    """What completed each step in words, and the events of all: none for NO, the newest ones for a step of
+    several, which says how many.
     """
+    words: list[str] = []
     found: list[StepEvidence] = []
-    for step, element, known, text in zip(names, match.events, fields, words, strict=True):
-        if isinstance(element, Deadline):
-            continue
-        if not isinstance(element, Group):
-            found.append(_evidence(step, element, known, text))
-            continue
-        shown: list[StepEvidence] = []
-        for kept in element.events[-MAX_EVIDENCE:]:
-            known = fields_of(kept)
-            shown.append(_evidence(step, kept, known, event_in_words(step.source, kept, known)))
-        found.append(msgspec.structs.replace(shown[0], count=element.count))
-        found.extend(shown[1:])
-    return found
+    for step, element in zip(names, match.events, strict=True):
+        if type(element) is Kept:
+            evidence = _evidence(step, element)
+            words.append(evidence.summary)
+            found.append(evidence)
+        elif isinstance(element, Group):
+            words.append(_group_in_words(step, element))
+            shown = [_evidence(step, kept) for kept in element.events[-MAX_EVIDENCE:]]
+            found.append(msgspec.structs.replace(shown[0], count=element.count))
+            found.extend(shown[1:])
+        else:
+            words.append(printable(f"no {step.source}"))
+    return words, found
 
 
-def _evidence(step: StepName, kept: Kept, fields: dict[str, Any], summary: str) -> StepEvidence:
-    event = kept.event
-    seen = None if event.seen is None else seen_ms(event)
+def _group_in_words(step: StepName, group: Group) -> str:
+    """How many events there were, or of which kinds."""
+    spread = group.time - group.begin
+    within = f" within {in_time(spread)}" if spread else " at once"
+    if group.branches:
+        kinds = dict.fromkeys(kind_in_words(kept.event.kind) for kept in group.events)
+        return printable(f"{', '.join(kinds)} together{within}")
+    return printable(f"{group.count} {step.source}{within}{step.details(group.event)}")
+
+
+def _evidence(step: StepName, kept: Kept) -> StepEvidence:
+    event, time, begin = kept.event, kept.time, kept.begin
+    seen = event.seen
+    fields, summary = step.tell(event)
     return StepEvidence(
         step.name,
-        kept.event_id,
-        rfc3339(kept.time),
+        event.id or kept.event_id,
+        rfc3339(time),
         event.kind,
         event.source or "unknown",
         summary,
         fields,
-        None if kept.begin == kept.time else rfc3339(kept.begin),
-        None if seen is None else rfc3339(seen),
+        None if begin == time else rfc3339(begin),
+        None if seen is None else _seen_at(event),
         event.quality,
         event.attribution,
-        raw_ref(event),
+        getattr(event, "raw_ref", None),
     )
 
 
@@ -120,13 +130,15 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def timing(names: tuple[StepName, ...], match: Match, cause: Kept | None) -> Timing:
-    """In which order the evidence came, and how late. ``cause``: the event that came out of order."""
+def timing(names: tuple[StepName, ...], match: Match, events: tuple[Kept, ...], cause: Kept | None) -> Timing:
+    """In which order the evidence came, and how late. ``events``: all of the match; ``cause``: the event that
+    came out of order.
+    """
     order = "in order"
     last_seen: int | None = None
     late: int | None = None
     note: str | None = None
-    for kept in flat(match.events):
+    for kept in events:
         if kept.event.seen is None:
             continue
         seen = seen_ms(kept.event)
@@ -163,8 +175,14 @@ def _order_seen(names: tuple[StepName, ...], match: Match) -> str | None:
 
 
 def _tie(match: Match) -> bool:
-    if len(match.events) == 1:
-        return False
-    elements = [x for x in match.events if not isinstance(x, Deadline)]
-    pairs = [(a, first_event(b)) for a, b in pairwise(elements)]
-    return any(a.time == b.time and a.event.source != b.event.source for a, b in pairs)
+    """Whether adjacent events of different sources share a time."""
+    before: Kept | None = None
+    for element in match.events:
+        if type(element) is Deadline:
+            continue
+        if before is not None:
+            first = element if type(element) is Kept else first_event(element)
+            if first.time == before.time and first.event.source != before.event.source:
+                return True
+        before = element
+    return False

@@ -8,27 +8,43 @@ absence of such an event says little. That alone lowers no confidence: many kind
 
 from __future__ import annotations
 
-import msgspec
-
 from engine.alerting.guards import Guard, Looks, Span
 from engine.alerting.words import in_time, kind_in_words
 from engine.alerts import Gap, rfc3339
-from engine.automaton import Match
 from engine.chains import Absence, Chain, Gather, chains_of
-from engine.elements import flat
+from engine.kept import Kept
 from engine.plan import RulePlan
 from engine.sightings import LATELY_MS, Sightings
 
 
-class Need(msgspec.Struct, frozen=True):
+class Need:
     """A kind of event that a match may rest on without showing one.
 
     ``look_back_ms``: how long before a match its guards look; ``effect``: what its silence means.
     """
 
-    kind: str
-    look_back_ms: int
-    effect: str
+    __slots__ = ("_never", "effect", "kind", "look_back_ms", "of_kind")
+
+    def __init__(self, kind: str, look_back_ms: int, effect: str) -> None:
+        self.kind = kind
+        self.of_kind = (kind,)
+        self.look_back_ms = look_back_ms
+        self.effect = effect
+        # No device has sent many kinds since the engine began: that is the same in every alert.
+        self._never: tuple[int, Gap] | None = None
+
+    def silence(self, until: int, sightings: Sightings) -> Gap:
+        """The gap where a device has not sent the kind lately before ``until``."""
+        since = sightings.since_of(self.of_kind)
+        if sightings.seen_at_all(self.kind):
+            lately = until - max(self.look_back_ms, LATELY_MS)
+            return self._gap(f"not sent by this device since {rfc3339(max(since, lately))}")
+        if self._never is None or self._never[0] != since:
+            self._never = since, self._gap(f"not sent by any device since {rfc3339(since)}")
+        return self._never[1]
+
+    def _gap(self, status: str) -> Gap:
+        return Gap(kind_in_words(self.kind), status, self.effect)
 
 
 def needs_of(plan: RulePlan, guards: tuple[Guard, ...], number: int) -> tuple[Need, ...]:
@@ -73,15 +89,20 @@ def _always(chain: Chain) -> set[str]:
 
 
 def gaps_of(
-    match: Match, spans: list[Span], needs: tuple[Need, ...], sightings: Sightings, device: str
+    until: int,
+    events: tuple[Kept, ...],
+    spans: list[Span],
+    needs: tuple[Need, ...],
+    sightings: Sightings,
+    device: str,
 ) -> tuple[list[Gap], str | None]:
-    """The gaps of a match, one for each kind, and since when there is guard history where that is too
-    short, else None.
+    """The gaps of a match that ends at ``until`` with these events, one for each kind, and since when there
+    is guard history where that is too short, else None.
     """
     if sightings.since is None:
         return [], None
     short: str | None = None
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    found: dict[str, Gap] = {}
     for guard, start, _ in spans:
         # Without a look back a guard looks no further than the events of the match.
         since = sightings.since_of(guard.raw_kinds) if guard.duration_ms else start
@@ -90,24 +111,19 @@ def gaps_of(
             known = max(0, start + guard.duration_ms - since) // 1_000 * 1_000
             effect = f"`{guard.what}` is known for {in_time(known)} of the {guard.length} that it looks back"
             for kind in guard.raw_kinds:
-                found.setdefault(kind, ([f"guard history since {short}"], []))[1].append(effect)
-    until = match.last.time
-    shown: set[str] | None = None
+                cold = found.get(kind)
+                if cold is None:
+                    found[kind] = Gap(kind_in_words(kind), f"guard history since {short}", effect)
+                else:
+                    found[kind] = Gap(cold.need, cold.status, f"{cold.effect}; {effect}")
+    shown = [kept.event.kind for kept in events]
     for need in needs:
-        if sightings.lately(need.kind, device, until, need.look_back_ms):
+        kind = need.kind
+        if kind in shown or sightings.lately(kind, device, until, need.look_back_ms):
             continue
-        if shown is None:
-            shown = {kept.event.kind for kept in flat(match.events)}
-        if need.kind not in shown:
-            statuses, effects = found.setdefault(need.kind, ([], []))
-            statuses.append(_status(need, until, sightings))
-            effects.append(need.effect)
-    return [Gap(kind_in_words(kind), "; ".join(s), "; ".join(e)) for kind, (s, e) in found.items()], short
-
-
-def _status(need: Need, until: int, sightings: Sightings) -> str:
-    since = sightings.since_of((need.kind,))
-    if not sightings.seen_at_all(need.kind):
-        return f"not sent by any device since {rfc3339(since)}"
-    lately = until - max(need.look_back_ms, LATELY_MS)
-    return f"not sent by this device since {rfc3339(max(since, lately))}"
+        gap = need.silence(until, sightings)
+        cold = found.get(kind)
+        if cold is not None:
+            gap = Gap(gap.need, f"{cold.status}; {gap.status}", f"{cold.effect}; {gap.effect}")
+        found[kind] = gap
+    return list(found.values()), short

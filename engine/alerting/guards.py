@@ -110,6 +110,8 @@ def guards_of(plan: RulePlan) -> tuple[tuple[Guard, ...], ...]:
 
 def excluded(spans: list[Span]) -> list[Excluded]:
     """What an alert says of guards that were not found."""
+    if not spans:
+        return []
     return [
         Excluded(guard.what, guard.window, list(guard.kinds), rfc3339(start), rfc3339(end))
         for guard, start, end in spans

@@ -11,15 +11,17 @@ from dsl import model as m
 from engine.automaton import Match
 
 _NOT_MEANING = {"span", "name_span", "file", "text"}
+_encode = msgspec.json.Encoder().encode
 _MEANING = ("name", "by", "pattern", "unless", "select")
 
 
 def alert_id(rule: m.Rule, device: str, match: Match) -> str:
     """The id an alert is born with: a hash of rule, key and completing event (LANGUAGE.md 4.10)."""
-    parts: list[Any] = [rule.name, device, list(match.key), match.last.event_id]
+    events = match.events
+    parts: tuple[Any, ...] = (rule.name, device, match.key, events[-1].event_id)
     if rule.select == "each":
-        parts.append(match.first.event_id)
-    return blake2b(msgspec.json.encode(parts), digest_size=12).hexdigest()
+        parts = (*parts, events[0].event_id)
+    return blake2b(_encode(parts), digest_size=12).hexdigest()
 
 
 def semantic_hash(rule: m.Rule) -> str:

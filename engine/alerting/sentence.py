@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from engine.alerting.evidence import StepName
+from engine.alerting.step_name import StepName
 from engine.alerting.words import in_time
 from engine.alerts import Deviation, number, printable, rfc3339
 from engine.automaton import Match
 from engine.elements import Deadline
-from engine.kept import Kept
 
 
 def reason(
@@ -25,28 +24,32 @@ def reason(
         where: what it is about: ``On d1``.
         match: what was found.
         names: of its steps.
-        words: what completed each step.
+        words: what completed each step; these are printable already.
         deviations: what baselines said of the events.
         took: the time from first to last and what is allowed, empty for a single event.
         explanation: what happened to the alert since, or empty.
     """
-    by_step = {d.step: d for d in reversed(deviations)}
+    by_step = {d.step: d for d in reversed(deviations)} if deviations else {}
     parts: list[str] = []
-    previous: Kept | None = None
+    previous: int | None = None
     for step, kept, text in zip(names, match.events, words, strict=True):
-        deviation = by_step.get(step.name)
-        if deviation is not None:
-            text += f", {judged(deviation)}"
+        if by_step and step.name in by_step:
+            text += f", {printable(judged(by_step[step.name]))}"
+        time = kept.time
         if isinstance(kept, Deadline):
             parts.append(f"then {text} for {in_time(kept.duration_ms)}")
         elif previous is None:
-            parts.append(f"{text} at {rfc3339(kept.time)}")
+            parts.append(f"{text} at {rfc3339(time)}")
+        elif time == previous:
+            parts.append(f"then {text} at the same time")
         else:
-            gap = kept.time - previous.time
-            parts.append(f"then {text} {in_time(gap) + ' later' if gap else 'at the same time'}")
-        previous = kept
-    parts += [part for part in (took, explanation) if part]
-    return printable(f"{where}: {'; '.join(parts)}.")
+            parts.append(f"then {text} {in_time(time - previous)} later")
+        previous = time
+    if took:
+        parts.append(took)
+    if explanation:
+        parts.append(printable(explanation))
+    return f"{printable(where)}: {'; '.join(parts)}."
 
 
 def judged(deviation: Deviation) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dsl import model as m
-from dsl.expressions import Value
+from dsl.expressions import Constant, Value
 from engine.alerting.words import value_in_words
 from engine.alerts import printable
 from engine.automaton import Events, Match
@@ -32,6 +32,10 @@ class Values:
         self._functions: list[_Function] = [
             self._compile(plan, number, lists) for number in range(len(plan.table.chains))
         ]
+        fixed = all(isinstance(value, Constant) for value in self._places)
+        self._fixed = (
+            tuple(value.value for value in self._places if isinstance(value, Constant)) if fixed else None
+        )
 
     def _compile(self, plan: RulePlan, chain: int, lists: Mapping[str, ListTest]) -> _Function:
         emitter = Emitter(lists)
@@ -51,6 +55,8 @@ class Values:
 
     def of(self, match: Match) -> tuple[Any, ...]:
         """All of them for a match; None where one is missing. :meth:`place` says which is which."""
+        if self._fixed is not None:
+            return self._fixed
         key = (None if self._fleet else match.first.event.device, *match.key)
         return self._functions[match.chain](match.events, key, elapsed_ms(match))
 
@@ -66,9 +72,13 @@ class Text:
         self._parts = [
             part if isinstance(part, str) else (values.place(part), part) for part in template.parts
         ]
+        fixed = all(isinstance(part, str) for part in template.parts)
+        self._fixed = printable("".join(map(str, template.parts))) if fixed else None
 
     def fill(self, known: tuple[Any, ...]) -> str:
         """The text with the values of a match."""
+        if self._fixed is not None:
+            return self._fixed
         return printable(
             "".join(
                 part if isinstance(part, str) else value_in_words(known[part[0]], part[1])

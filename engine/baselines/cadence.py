@@ -21,15 +21,14 @@ from typing import Any
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Fixed, numbers, require
-from engine.baselines.rows import MINUTE_MS, Holder
+from engine.baselines.rows import MINUTE_MS, Row
 
 INTERVALS = 8
 LEAST = 6
 LEAST_PERIOD_MS = 5_000
 _MOST_MS = (1 << 32) - 1
 """Longer intervals (49 days) count as this; an idle key is forgotten before."""
-_LAST = 0
-_COUNT, _RING = 0, 1
+_RING = 1
 
 
 class Cadence(Estimator):
@@ -42,46 +41,44 @@ class Cadence(Estimator):
     ints = 1 + INTERVALS
     functions = ("regularity", "period")
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> bool:
-        cell = row * self.rows.doubles + self.room.d
-        last = holder.d[cell]
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> bool:
+        last = row[self._cell]
         if time + 1 > last:
-            holder.d[cell] = time + 1
+            row[self._cell] = float(time + 1)
             if last:
-                n = holder.n
-                at = row * self.rows.ints + self.room.n
-                count = n[at + _COUNT]
-                n[at + _RING + count % INTERVALS] = min(int(time + 1 - last), _MOST_MS)
-                n[at + _COUNT] = count + 1 if count < _MOST_MS - INTERVALS else INTERVALS
+                at = self._at
+                count = row[at]
+                interval = int(time + 1 - last)
+                row[at + _RING + count % INTERVALS] = interval if interval < _MOST_MS else _MOST_MS
+                row[at] = count + 1 if count < _MOST_MS - INTERVALS else INTERVALS
         return True
 
-    def _median(self, holder: Holder, row: int) -> tuple[float, float] | None:
+    def _median(self, row: Row) -> tuple[float, float] | None:
         """Median and MAD; None while there is too little."""
-        at = row * self.rows.ints + self.room.n
-        count = min(holder.n[at + _COUNT], INTERVALS)
+        ring = self._at + _RING
+        count = min(row[self._at], INTERVALS)
         if count < LEAST:
             return None
-        middle = _middle(sorted(holder.n[at + _RING : at + _RING + count]))
+        middle = _middle(sorted(row[ring : ring + count]))
         if middle < LEAST_PERIOD_MS:
             return None
-        return middle, _middle(sorted(abs(x - middle) for x in holder.n[at + _RING : at + _RING + count]))
+        return middle, _middle(sorted(abs(x - middle) for x in row[ring : ring + count]))
 
-    def warm(self, holder: Holder, row: int) -> bool:
-        return self._median(holder, row) is not None
+    def warm(self, row: Row) -> bool:
+        return self._median(row) is not None
 
-    def regularity(self, holder: Holder | None, row: int, seen: bool | None, peer: Any) -> float | None:
+    def regularity(self, row: Row | None, seen: bool | None, peer: Any) -> float | None:
         """1 - MAD / median; None while cold."""
-        found = None if seen is None or holder is None else self._median(holder, row)
+        found = None if seen is None or row is None else self._median(row)
         return None if found is None else 1.0 - found[1] / found[0]
 
-    def period(self, holder: Holder | None, row: int, seen: bool | None, peer: Any) -> int | None:
+    def period(self, row: Row | None, seen: bool | None, peer: Any) -> int | None:
         """The median interval in milliseconds; None while cold."""
-        found = None if seen is None or holder is None else self._median(holder, row)
+        found = None if seen is None or row is None else self._median(row)
         return None if found is None else int(found[0])
 
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
-        found = self._median(holder, row)
-        at = row * self.rows.ints + self.room.n
+    def reading(self, row: Row, seen: Any, peer: Any, time: int, value: Any) -> Reading:
+        found = self._median(row)
         return Reading(
             baseline=self.name,
             using=self.using,
@@ -94,8 +91,8 @@ class Cadence(Estimator):
             drift=None,
             scope=self.scope,
             peer=False,
-            samples=holder.n[at + _COUNT],
-            age_ms=self.age_ms(holder, row, time),
+            samples=row[self._at],
+            age_ms=self.age_ms(row, time),
             state="cold" if found is None else "ok",
             period=None if found is None else int(found[0]),
         )
@@ -105,14 +102,13 @@ class Cadence(Estimator):
         period, regularity = numbers(state, "period", "regularity")
         if not LEAST_PERIOD_MS <= period <= _MOST_MS // 2 or regularity > 1:
             raise Fixed("`period` must be from 5s to 24d, `regularity` from 0 to 1")
-        holder, row = self.rows.at(key, time // MINUTE_MS)
-        at = row * self.rows.ints + self.room.n
+        row = self.rows.at(key, time // MINUTE_MS)
         away = round((1.0 - regularity) * period)
         middle = round(period)
         around = [middle - away, middle - away, middle - away, middle, middle, *([middle + away] * 3)]
         for number, interval in enumerate(around):
-            holder.n[at + _RING + number] = interval
-        holder.n[at + _COUNT] = INTERVALS
+            row[self._at + _RING + number] = interval
+        row[self._at] = INTERVALS
 
 
 def _middle(ordered: list[float] | list[int]) -> float:

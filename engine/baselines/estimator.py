@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from engine.baselines import Reading
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.baselines.rows import BORN, MINUTE_MS, USED, Room, Row, Rows
 
-Answer = tuple["Estimator", Holder, int]
+Answer = tuple["Estimator", Row]
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -40,16 +40,17 @@ class Fixed(Exception):
 class Estimator:
     """One baseline's part of the rows of its key.
 
-    ``observe`` and the functions are called by generated code with the row (holder and number), so that
-    looking a key up is done once for all baselines of the key. ``peer`` there is the key of the coarser
-    row, in the form of :meth:`Rows.key`. What ``observe`` gives is passed back to the functions; None
-    stands for "not observed".
+    ``observe`` and the functions are called by generated code with the live row, so that looking a key up is
+    done once for all baselines of the key. ``peer`` there is the key of the coarser row, in the form of
+    :meth:`Rows.key`. What ``observe`` gives is passed back to the functions, for the same event and before
+    the next one; None stands for "not observed", and then there may be no row.
     """
 
     using: ClassVar[str]
     doubles: ClassVar[int] = 0
     ints: ClassVar[int] = 0
     objects: ClassVar[int] = 0
+    remembered: ClassVar[int] = 0
     functions: ClassVar[tuple[str, ...]]
 
     def __init__(self, terms: Terms, rows: Rows, room: Room, peer: Estimator | None = None) -> None:
@@ -58,22 +59,38 @@ class Estimator:
         self.rows = rows
         self.room = room
         self.peer = peer
+        self._cell, self._at, self._slot, self._memory = rows.place(room)
         self.scope: Literal["device", "fleet"] = "device" if "device" in rows.names else "fleet"
         self._grace = terms.grace_ms // MINUTE_MS
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> Any:
+    @property
+    def doubles_at(self) -> int:
+        """Where in a live row its doubles begin."""
+        return self._cell
+
+    @property
+    def numbers_at(self) -> int:
+        """Where in a live row its numbers begin."""
+        return self._at
+
+    @property
+    def memory_at(self) -> int:
+        """Where in a live row it remembers things for speed."""
+        return self._memory
+
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> Any:
         """Take a value: judge, then learn. Gives what the functions need to answer for this event."""
         raise NotImplementedError
 
-    def warm(self, holder: Holder, row: int) -> bool:
+    def warm(self, row: Row) -> bool:
         """Whether the row itself has enough history."""
         raise NotImplementedError
 
-    def ready(self, holder: Holder | None, row: int, seen: Any, peer: Any) -> bool:
+    def ready(self, row: Row | None, seen: Any, peer: Any) -> bool:
         """Whether the key, or else its peer, has enough history to answer for the event."""
-        return seen is not None and holder is not None and self.answering(holder, row, peer) is not None
+        return seen is not None and row is not None and self.answering(row, peer) is not None
 
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
+    def reading(self, row: Row, seen: Any, peer: Any, time: int, value: Any) -> Reading:
         """Everything an alert says of the event."""
         raise NotImplementedError
 
@@ -95,29 +112,29 @@ class Estimator:
 
     # --- shared
 
-    def ask(self, function: str) -> Callable[[Holder | None, int, Any, Any], Any]:
-        """The function of that name: ``(holder, row, seen, peer)`` to its answer, or None."""
+    def ask(self, function: str) -> Callable[[Row | None, Any, Any], Any]:
+        """The function of that name: ``(row, seen, peer)`` to its answer, or None."""
         assert function in (*self.functions, "ready")
-        found: Callable[[Holder | None, int, Any, Any], Any] = getattr(self, function)
+        found: Callable[[Row | None, Any, Any], Any] = getattr(self, function)
         return found
 
-    def answering(self, holder: Holder, row: int, peer: Any) -> Answer | None:
+    def answering(self, row: Row, peer: Any) -> Answer | None:
         """Who answers for a row: itself when warm, else its peer when that is."""
-        if self.warm(holder, row):
-            return self, holder, row
+        if self.warm(row):
+            return self, row
         if self.peer is not None:
             found = self.peer.rows.find(peer)
-            if found is not None and self.peer.warm(*found):
-                return self.peer, *found
+            if found is not None and self.peer.warm(found):
+                return self.peer, found
         return None
 
-    def is_late(self, holder: Holder, row: int, minute: int) -> bool:
+    def is_late(self, row: Row, minute: int) -> bool:
         """Whether an event is too old to be learned, where no bucket says so."""
-        return minute < self.rows.newest(holder, row) - self._grace
+        return bool(minute < row[USED] - self._grace)
 
-    def age_ms(self, holder: Holder, row: int, time: int) -> int:
+    def age_ms(self, row: Row, time: int) -> int:
         """Time since the first event of the row."""
-        return max(0, time - self.rows.born(holder, row) * MINUTE_MS)
+        return int(max(0, time - row[BORN] * MINUTE_MS))
 
 
 def require(state: Mapping[str, Any], using: str, *names: str) -> None:

@@ -17,14 +17,15 @@ from typing import Any
 
 import msgspec
 
-from engine.baselines import Reading
 from engine.baselines.distinct import Distinct
 from engine.baselines.estimator import Estimator, Fixed, Terms, require
-from engine.baselines.robust import Robust
-from engine.baselines.rows import Holder, Room, Rows
+from engine.baselines.robust import BUCKET, Robust
+from engine.baselines.rows import MINUTE_MS, NOTHING, Room, Row, Rows
 from engine.baselines.stable import stable_hash
 
 WINDOW_MS = 600_000
+MOST_REMEMBERED = 64
+"""Values of the window that are known to be counted already."""
 MOST_GIVEN = 100_000
 """The largest ``now`` of a TEST: so many values are really put into the set."""
 
@@ -34,40 +35,43 @@ class Fanout(Robust):
 
     using = "fanout"
     objects = 1
+    remembered = 1
     functions = ("fanout", "deviation", "expected", "drift")
 
     def __init__(self, terms: Terms, rows: Rows, room: Room, peer: Estimator | None = None) -> None:
         every = terms.every_ms or WINDOW_MS
         super().__init__(msgspec.structs.replace(terms, every_ms=every), rows, room, peer)
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> float:
-        at = row * self.rows.ints + self.room.n
-        cell = row * self.rows.doubles + self.room.d
-        slot = row * self.rows.objects + self.room.x
-        bucket = (time // self.every + 1) % (1 << 32)
-        open_ = holder.n[at]
-        values: Distinct | None = holder.x[slot]
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> float:
+        at, slot, memory = self._at, self._slot, self._memory
+        bucket = (time // self.every + 1) & BUCKET
+        open_ = row[at]
+        values: Distinct | None = row[slot]
         if bucket != open_:
             if open_:
-                if (bucket - open_) % (1 << 32) > 1 << 31:
+                if (bucket - open_) & BUCKET > BUCKET // 2:
                     return 1.0
-                self.close(holder, at, cell, time, peer)
+                self.close(row, peer, time // MINUTE_MS)
                 values = None
-            holder.n[at] = bucket
+            row[at] = bucket
+            row[memory] = NOTHING
         if values is None:
-            values = holder.x[slot] = Distinct()
+            values = row[slot] = Distinct()
         values.add(stable_hash(value))
-        holder.d[cell] = count = float(values.count)
+        row[self._cell] = count = float(values.count)
+        known = row[memory]
+        if known is NOTHING:
+            known = row[memory] = {}
+        elif len(known) >= MOST_REMEMBERED:
+            known.clear()
+        known[value] = None
         return count
 
-    def fanout(self, holder: Holder | None, row: int, seen: float | None, peer: Any) -> float | None:
+    def fanout(self, row: Row | None, seen: float | None, peer: Any) -> float | None:
         """How many different values in this window; None while cold."""
-        if seen is None or holder is None or self.answering(holder, row, peer) is None:
+        if seen is None or row is None or self.answering(row, peer) is None:
             return None
         return seen
-
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
-        return self.reading_of(self.answering(holder, row, peer), holder, row, seen, time)
 
     def fix(self, key: Any, state: Mapping[str, Any], time: int) -> None:
         require(state, self.using, "now", "center", "spread", "n")
@@ -75,11 +79,9 @@ class Fanout(Robust):
         if isinstance(now, bool) or not isinstance(now, int) or not 0 <= now <= MOST_GIVEN:
             raise Fixed(f"`now` must be a whole number, at most {MOST_GIVEN:,}")
         self.set_level(key, state, time)
-        found = self.rows.find(key)
-        assert found is not None
-        holder, row = found
+        row = self.rows.at(key, time // MINUTE_MS)
         # No window is open: the first event opens its own, and these values are of it.
-        values = holder.x[row * self.rows.objects + self.room.x] = Distinct()
+        values = row[self._slot] = Distinct()
         for number in range(now):
             values.add(stable_hash(f"given {number}"))
 

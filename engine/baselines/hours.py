@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Fixed, Terms, numbers, require
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.baselines.rows import MINUTE_MS, USED, Room, Row, Rows
 
 HOUR_MS = 3_600_000
 BINS = 168
@@ -37,8 +37,12 @@ _MOST_DOUBLINGS = 20
 _MOST_HALVINGS = 400.0
 """Thirty years: beyond, times are taken for that, so that no float overflows."""
 _REFERENCE, _TOTAL = 0, 1
-_FIRST, _COUNT, _BUCKET = 0, 1, 2
+_FIRST, _COUNT, BUCKET = 0, 1, 2
 _MOST = (1 << 32) - 1
+Seen: TypeAlias = "tuple[float, float] | int"
+"""What the key and its peer said, -1 while cold; or the time of an event of which nothing was learned, so
+that it can be worked out when somebody asks.
+"""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -53,91 +57,102 @@ class Hours(Estimator):
 
     def __init__(self, terms: Terms, rows: Rows, room: Room, peer: Estimator | None = None) -> None:
         super().__init__(terms, rows, room, peer)
-        self._every = terms.every_ms
+        self.every_ms = terms.every_ms
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> tuple[float, float]:
+        assert peer is None or isinstance(peer, Hours)
+        self._peer = peer
+
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> Seen:
         """How unusual the hour was before it was learned, for the key and for its peer; -1 while cold."""
-        mine, learned = self._take(holder, row, time)
-        if self.peer is None:
+        mine, learned = self._take(row, time)
+        if self._peer is None:
             return mine, -1.0
-        assert isinstance(self.peer, Hours)
-        other, number = self.peer.rows.at(peer, time // MINUTE_MS)
-        theirs, _ = self.peer._take(other, number, time, learned)
+        other = self._peer.rows.at(peer, time // MINUTE_MS)
+        theirs, _ = self._peer._take(other, time, learned)
         return mine, theirs
 
-    def _take(self, holder: Holder, row: int, time: int, learn: bool | None = None) -> tuple[float, bool]:
+    def _take(self, row: Row, time: int, learn: bool | None = None) -> tuple[float, bool]:
         """Answer, then learn unless the event is late or its bucket was learned (for a peer: as its key
         did).
         """
-        d, n = holder.d, holder.n
-        cell = row * self.rows.doubles + self.room.d
-        at = row * self.rows.ints + self.room.n
-        slot = row * self.rows.objects + self.room.x
-        weights: array[float] | None = holder.x[slot]
+        cell, at = self._cell, self._at
+        weights: array[float] | None = row[self._slot]
         minute = time // MINUTE_MS
-        hour = hour_of_week(time)
         if weights is None:
-            weights = holder.x[slot] = array("f", bytes(4 * BINS))
-            d[cell + _REFERENCE] = time
-            n[at + _FIRST] = minute
-        halvings = (time - d[cell + _REFERENCE]) / HALF_LIFE_MS
-        growth = 2.0 ** max(-_MOST_HALVINGS, min(_MOST_HALVINGS, halvings))
-        answer = -1.0
-        if minute - n[at + _FIRST] >= WARM_MINUTES:
-            answer = 1.0 - (weights[hour] / growth + 1.0) / (d[cell + _TOTAL] / growth + BINS)
+            weights = row[self._slot] = array("f", bytes(4 * BINS))
+            row[cell + _REFERENCE] = float(time)
+            row[at + _FIRST] = minute
+        growth = self._growth(row, time)
+        answer = self._answer(row, time, growth)
         if learn is None:
-            learn = self._is_new(n, at, time) and not self.is_late(holder, row, minute)
+            learn = self._is_new(row, time) and not self.is_late(row, minute)
         if learn:
+            hour = hour_of_week(time)
             if growth > 2.0**_MOST_DOUBLINGS:
                 for number, weight in enumerate(weights):
                     weights[number] = weight / growth
-                d[cell + _TOTAL] /= growth
-                d[cell + _REFERENCE] = time
+                row[cell + _TOTAL] /= growth
+                row[cell + _REFERENCE] = float(time)
                 growth = 1.0
             weights[hour] += growth
-            d[cell + _TOTAL] += growth
-            n[at + _COUNT] += n[at + _COUNT] < _MOST
+            row[cell + _TOTAL] += growth
+            row[at + _COUNT] += row[at + _COUNT] < _MOST
         return answer, learn
 
-    def _is_new(self, n: Any, at: int, time: int) -> bool:
+    def _growth(self, row: Row, time: int) -> float:
+        """How much a sample counts now, relative to the reference time."""
+        halvings = (time - row[self._cell + _REFERENCE]) / HALF_LIFE_MS
+        return float(2.0 ** max(-_MOST_HALVINGS, min(_MOST_HALVINGS, halvings)))
+
+    def _answer(self, row: Row, time: int, growth: float) -> float:
+        """How unusual the hour is; -1 while cold."""
+        if time // MINUTE_MS - row[self._at + _FIRST] < WARM_MINUTES:
+            return -1.0
+        weight, total = row[self._slot][hour_of_week(time)], row[self._cell + _TOTAL]
+        return float(1.0 - (weight / growth + 1.0) / (total / growth + BINS))
+
+    def _is_new(self, row: Row, time: int) -> bool:
         """Whether the event is the first of its bucket; the bucket is then noted."""
-        if self._every is None:
+        if self.every_ms is None:
             return True
-        bucket = (time // self._every + 1) % (1 << 32)
-        last = n[at + _BUCKET]
+        bucket = (time // self.every_ms + 1) % (1 << 32)
+        last = row[self._at + BUCKET]
         if last and (bucket - last) % (1 << 32) > 1 << 31:
             return False
-        n[at + _BUCKET] = bucket
+        row[self._at + BUCKET] = bucket
         return bool(bucket != last)
 
-    def warm(self, holder: Holder, row: int) -> bool:
-        if holder.x[row * self.rows.objects + self.room.x] is None:
-            return False
-        first = holder.n[row * self.rows.ints + self.room.n + _FIRST]
-        return self.rows.newest(holder, row) - first >= WARM_MINUTES
+    def warm(self, row: Row) -> bool:
+        return bool(row[self._slot] is not None and row[USED] - row[self._at + _FIRST] >= WARM_MINUTES)
 
-    def ready(self, holder: Holder | None, row: int, seen: tuple[float, float] | None, peer: Any) -> bool:
-        return seen is not None and (seen[0] >= 0 or seen[1] >= 0)
+    def _said(self, row: Row | None, seen: Seen) -> tuple[float, float]:
+        """What generated code left to be worked out when somebody asks: nothing was learned of the event."""
+        if isinstance(seen, tuple):
+            return seen
+        assert row is not None
+        return self._answer(row, seen, self._growth(row, seen)), -1.0
 
-    def unusual(
-        self, holder: Holder | None, row: int, seen: tuple[float, float] | None, peer: Any
-    ) -> float | None:
+    def ready(self, row: Row | None, seen: Seen | None, peer: Any) -> bool:
+        return self.unusual(row, seen, peer) is not None
+
+    def unusual(self, row: Row | None, seen: Seen | None, peer: Any) -> float | None:
         """1 - the relative frequency of this hour of the week; None while cold."""
         if seen is None:
             return None
-        if seen[0] >= 0:
-            return seen[0]
-        return seen[1] if seen[1] >= 0 else None
+        mine, theirs = self._said(row, seen)
+        if mine >= 0:
+            return mine
+        return theirs if theirs >= 0 else None
 
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
+    def reading(self, row: Row, seen: Any, peer: Any, time: int, value: Any) -> Reading:
         who: Hours = self
-        if seen[0] < 0 <= seen[1]:
-            assert isinstance(self.peer, Hours)
-            found = self.peer.rows.find(peer)
+        said = self._said(row, seen)
+        if said[0] < 0 <= said[1]:
+            assert self._peer is not None
+            found = self._peer.rows.find(peer)
             assert found is not None
-            who, holder, row = self.peer, *found
-        at = row * who.rows.ints + who.room.n
-        score = self.unusual(holder, row, seen, peer)
+            who, row = self._peer, found
+        score = self.unusual(row, said, peer)
         hour = hour_of_week(time)
         return Reading(
             baseline=self.name,
@@ -151,8 +166,8 @@ class Hours(Estimator):
             drift=None,
             scope=who.scope,
             peer=who is not self,
-            samples=holder.n[at + _COUNT],
-            age_ms=max(0, time - holder.n[at + _FIRST] * MINUTE_MS),
+            samples=row[who._at + _COUNT],
+            age_ms=max(0, time - row[who._at + _FIRST] * MINUTE_MS),
             state="cold" if score is None else "ok",
         )
 
@@ -168,18 +183,17 @@ class Hours(Estimator):
             raise Fixed("`active` must be a list of hours of the day in UTC, 0 to 23")
         (samples,) = numbers(state, "n")
         hours = sorted(set(active))
-        holder, row = self.rows.at(key, time // MINUTE_MS)
-        cell = row * self.rows.doubles + self.room.d
-        at = row * self.rows.ints + self.room.n
+        row = self.rows.at(key, time // MINUTE_MS)
+        cell, at = self._cell, self._at
         weights = array("f", bytes(4 * BINS))
         for day in range(7):
             for hour in hours:
                 weights[24 * day + hour] = samples / (7 * len(hours))
-        holder.x[row * self.rows.objects + self.room.x] = weights
-        holder.d[cell + _REFERENCE] = time
-        holder.d[cell + _TOTAL] = samples
-        holder.n[at + _FIRST] = max(0, time // MINUTE_MS - WARM_MINUTES)
-        holder.n[at + _COUNT] = min(int(samples), _MOST)
+        row[self._slot] = weights
+        row[cell + _REFERENCE] = float(time)
+        row[cell + _TOTAL] = samples
+        row[at + _FIRST] = max(0, time // MINUTE_MS - WARM_MINUTES)
+        row[at + _COUNT] = min(int(samples), _MOST)
 
     def pack(self, held: Any) -> Any:
         return None if held is None else held.tobytes()

@@ -22,7 +22,7 @@ from typing import Any
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Fixed, Terms, require
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.baselines.rows import MINUTE_MS, MOST_NUMBER, NOTHING, USED, Room, Row, Rows
 from engine.baselines.stable import SIZE, stable_hash
 
 OVER_MS = 14 * 86_400_000
@@ -31,9 +31,13 @@ WARM_EVENTS = 50
 WARM_MINUTES = 3 * 1_440
 STEPS = 256
 _ENTRY = SIZE + 4
-_MOST = (1 << 32) - 1
-_FIRST, _COUNT = 0, 1
-SEEN, UNSEEN, PEER_SEEN, PEER_UNSEEN, COLD = range(5)
+_FIRST, COUNT = 0, 1
+MOST_REMEMBERED = 128
+"""Values of a key whose step is remembered beside the hashes. Most values come again soon."""
+SEEN, UNSEEN, PEER_SEEN, PEER_UNSEEN, COLD, KNOWN = range(6)
+"""KNOWN: neither the key nor its peer had anything to learn but that there was one more event; whether they
+were warm is worked out when somebody asks.
+"""
 
 
 class Novelty(Estimator):
@@ -42,6 +46,7 @@ class Novelty(Estimator):
     using = "novelty"
     ints = 2
     objects = 1
+    remembered = 1
     functions = ("unseen",)
 
     def __init__(self, terms: Terms, rows: Rows, room: Room, peer: Estimator | None = None) -> None:
@@ -50,79 +55,111 @@ class Novelty(Estimator):
         self._step = max(MINUTE_MS, self.over_ms // STEPS)
         self._steps = self.over_ms // self._step
         self.dropped = 0
-        self._ints, self._objects = rows.ints, rows.objects
-        self._at, self._slot = room.n, room.x
         assert peer is None or isinstance(peer, Novelty)
         self._peer = peer
         rows.idle_at_least(self.over_ms)
+        rows.counts_at(self._at + COUNT)
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> int:
+    @property
+    def step_ms(self) -> int:
+        """How exactly the time of a value is kept."""
+        return self._step
+
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> int:
         """What the set said before it learned: SEEN, UNSEEN, the same of the peer, or COLD."""
         digest = stable_hash(value)
-        mine = self._take(holder, row, time, digest)
+        mine = self._take(row, time, digest, value)
         if self._peer is None:
             return mine
-        other, number = self._peer.rows.at(peer, time // MINUTE_MS)
-        theirs = self._peer._take(other, number, time, digest)
+        theirs = self._peer._take(self._peer.rows.at(peer, time // MINUTE_MS), time, digest, value)
         return mine if mine != COLD or theirs == COLD else PEER_SEEN + theirs
 
-    def _take(self, holder: Holder, row: int, time: int, digest: bytes) -> int:
-        """SEEN, UNSEEN or COLD; then the value is learned unless it is late."""
-        n = holder.n
+    def _take(self, row: Row, time: int, digest: bytes, value: Any = NOTHING) -> int:
+        """SEEN, UNSEEN or COLD; then the value is learned unless it is late. ``value``, if it is given, is
+        remembered beside its hash.
+        """
         minute = time // MINUTE_MS
-        number = row * self._ints + self._at
-        count = n[number + _COUNT]
-        warm = count >= WARM_EVENTS and minute - n[number + _FIRST] >= WARM_MINUTES
-        late = minute < n[row * self._ints] - self._grace
-        slot = row * self._objects + self._slot
-        known: bytes = holder.x[slot] or b""
+        at, slot, memory = self._at, self._slot, self._memory
+        count = row[at + COUNT]
+        warm = count >= WARM_EVENTS and minute - row[at + _FIRST] >= WARM_MINUTES
+        late = minute < row[USED] - self._grace
+        known: bytes = row[slot] or b""
         step = time // self._step
-        at = known.find(digest)
-        while at % _ENTRY and at != -1:
+        found = known.find(digest)
+        while found % _ENTRY and found != -1:
             # Found across two entries.
-            at = known.find(digest, at + 1)
+            found = known.find(digest, found + 1)
         unseen = UNSEEN
-        if at != -1:
-            last = int.from_bytes(known[at + SIZE : at + _ENTRY], "little")
+        if found != -1:
+            last = int.from_bytes(known[found + SIZE : found + _ENTRY], "little")
             if step - last < self._steps:
                 unseen = SEEN
             if not late and step > last:
-                holder.x[slot] = known[:at] + known[at + _ENTRY :] + digest + step.to_bytes(4, "little")
+                row[slot] = known[:found] + known[found + _ENTRY :] + digest + step.to_bytes(4, "little")
         elif not late:
             if len(known) >= MOST_VALUES * _ENTRY:
+                # The value that goes may be one of those that are remembered.
+                row[memory] = NOTHING
                 known = known[_ENTRY:]
                 self.dropped += 1
-            holder.x[slot] = known + digest + step.to_bytes(4, "little")
-        if not late:
-            if count == 0 or minute < n[number + _FIRST]:
-                n[number + _FIRST] = minute
-            if count < _MOST:
-                n[number + _COUNT] = count + 1
+                value = NOTHING
+            row[slot] = known + digest + step.to_bytes(4, "little")
+        if late:
+            return unseen if warm else COLD
+        if count == 0 or minute < row[at + _FIRST]:
+            row[at + _FIRST] = minute
+        row[at + COUNT] = count + 1
+        if value is not NOTHING:
+            remembered = row[memory]
+            if remembered is NOTHING:
+                remembered = row[memory] = {}
+            elif len(remembered) >= MOST_REMEMBERED:
+                remembered.clear()
+            remembered[value] = step
         return unseen if warm else COLD
 
-    def warm(self, holder: Holder, row: int) -> bool:
-        n = holder.n
-        at = row * self._ints + self._at
+    def warm(self, row: Row) -> bool:
+        at = self._at
+        return bool(row[at + COUNT] >= WARM_EVENTS and row[USED] - row[at + _FIRST] >= WARM_MINUTES)
+
+    def _was_warm(self, row: Row) -> bool:
+        """Whether it was warm before its newest event, which has just been counted."""
+        at = self._at
+        return bool(row[at + COUNT] > WARM_EVENTS and row[USED] - row[at + _FIRST] >= WARM_MINUTES)
+
+    def _said(self, row: Row | None, seen: int, peer: Any) -> int:
+        """What KNOWN stands for."""
+        if seen != KNOWN:
+            return seen
+        assert row is not None
+        if self._was_warm(row):
+            return SEEN
+        found = None if self._peer is None else self._peer.rows.find(peer)
         return (
-            n[at + _COUNT] >= WARM_EVENTS and self.rows.newest(holder, row) - n[at + _FIRST] >= WARM_MINUTES
+            PEER_SEEN
+            if found is not None and self._peer is not None and self._peer._was_warm(found)
+            else COLD
         )
 
-    def ready(self, holder: Holder | None, row: int, seen: int | None, peer: Any) -> bool:
-        return seen is not None and seen != COLD
+    def ready(self, row: Row | None, seen: int | None, peer: Any) -> bool:
+        return seen is not None and self._said(row, seen, peer) != COLD
 
-    def unseen(self, holder: Holder | None, row: int, seen: int | None, peer: Any) -> bool | None:
+    def unseen(self, row: Row | None, seen: int | None, peer: Any) -> bool | None:
         """Whether the value was not seen in OVER; None while cold."""
-        return None if seen is None or seen == COLD else seen in (UNSEEN, PEER_UNSEEN)
+        if seen is None:
+            return None
+        said = self._said(row, seen, peer)
+        return None if said == COLD else said in (UNSEEN, PEER_UNSEEN)
 
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
+    def reading(self, row: Row, seen: Any, peer: Any, time: int, value: Any) -> Reading:
         who: Novelty = self
+        seen = self._said(row, seen, peer)
         if seen in (PEER_SEEN, PEER_UNSEEN):
             assert self._peer is not None
             found = self._peer.rows.find(peer)
             assert found is not None
-            who, holder, row = self._peer, *found
-        at = row * who.rows.ints + who.room.n
-        first, count = holder.n[at + _FIRST], holder.n[at + _COUNT]
+            who, row = self._peer, found
+        first, count = row[who._at + _FIRST], min(row[who._at + COUNT], MOST_NUMBER)
         return Reading(
             baseline=self.name,
             using=self.using,
@@ -146,13 +183,12 @@ class Novelty(Estimator):
         values = state["seen"]
         if not isinstance(values, list):
             raise Fixed("`seen` must be a list of values; a tuple of values is a list of its own")
-        holder, row = self.rows.at(key, time // MINUTE_MS)
+        row = self.rows.at(key, time // MINUTE_MS)
         for value in values[-MOST_VALUES:]:
             value = tuple(value) if isinstance(value, list) else value
-            self._take(holder, row, time, stable_hash(value))
-        at = row * self.rows.ints + self.room.n
-        holder.n[at + _FIRST] = max(0, time // MINUTE_MS - WARM_MINUTES)
-        holder.n[at + _COUNT] = max(WARM_EVENTS, len(values))
+            self._take(row, time, stable_hash(value))
+        row[self._at + _FIRST] = max(0, time // MINUTE_MS - WARM_MINUTES)
+        row[self._at + COUNT] = max(WARM_EVENTS, len(values))
 
 
 def as_text(value: Any) -> str:

@@ -1,11 +1,13 @@
 """The code with which a kind's handler lets its baselines take an event.
 
-For each key one look-up; for each baseline its filter, then ``observe``, with the commonest case of a
-robust baseline (the bucket that is open already) written out: an array read and an array write.
+For each key one look-up among the live rows; for each baseline its filter, then ``observe``, with the
+commonest case written out (``inline.py``): the bucket is open already, the value is known already.
 
-What the handler keeps in local variables: ``h<g>`` and ``i<g>``, the holder and number of the row of key g;
-for a baseline b ``b_<b>``, what ``observe`` gave, or None if the event does not feed it; ``x_<b>`` its
-value.
+What follows from an event's time (its minute, its buckets) is worked out when the minute changes, not for
+each event, see ``ticks.py``.
+
+What the handler keeps in local variables: ``r<g>``, the live row of key g, or None; for a baseline b
+``b_<b>``, what ``observe`` gave, or None if the event does not feed it; ``x_<b>`` its value.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ from engine.baselines import Reading
 from engine.baselines.declared import Baselines
 from engine.baselines.estimator import Estimator
 from engine.baselines.hours import HOUR_MS
-from engine.baselines.rows import MINUTE_MS, Rows
+from engine.baselines.inline import commonest
+from engine.baselines.rows import USED, Row, Rows
+from engine.baselines.ticks import Ticks
 from engine.codegen import Emitter, Places
 from engine.events import attribute
 
-Read = Callable[[Any, int, Any, Any, int, Any], Reading]
-Seen = tuple[str, Read, Any, int, Any, Any, Any]
-_SETS = ("novelty", "prevalence", "fanout")
-_WHOLE = (e.INT, e.DURATION)
+Read = Callable[[Row, Any, Any, int, Any], Reading]
+Seen = tuple[str, Read, Any, Any, Any, Any]
+_EXACT = "exact"
+_START = "start"
+"""Local variables: whether the event is more than a first or last sighting, and the start of an interval."""
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -53,29 +58,45 @@ def observing(kind: str, baselines: Baselines, emitter: Emitter, places: Places)
     arguments: dict[str, str] = {}
     shown: list[str] = []
     groups = baselines.groups(kind)
-    buckets: dict[int, str] = {}
+    if not groups:
+        return Observed((), (), {}, "")
+    ticks = baselines.ticks(kind)
+    needed: set[str] = set()
     for number, (rows, names) in enumerate(groups):
-        _group(number, rows, names, baselines, emitter, places, lines, buckets)
+        _group(number, rows, names, baselines, emitter, places, lines, ticks)
         for name in names:
             baseline = baselines.declared[name]
             peer = "None" if baseline.peer is None else _key(baseline.peer, baseline.kind, places)
-            arguments[name] = f"h{number}, i{number}, b_{name}, {peer}"
+            arguments[name] = f"r{number}, b_{name}, {peer}"
             emitter.names[f"read_{name}"] = baselines.estimators[name].reading
+            needed |= envelope(baseline, baselines.estimators[name])
             shown.append(f"('{name}', read_{name}, {arguments[name]}, x_{name})")
-    if not groups:
-        return Observed((), (), {}, "")
     emitter.names["readings"] = readings
-    head = [f"    minute = time // {MINUTE_MS}"]
-    head += [f"    {name} = time // {every} + 1 & 0xFFFFFFFF" for every, name in buckets.items()]
-    text = f"readings(time, ({', '.join(shown)}, ))"
-    return Observed((*head, *lines), tuple(arguments), arguments, text)
+    # Several kinds may share a function and its globals: names that are not of one baseline are made here.
+    cells = emitter.constant((kind,), lambda: ticks.cells, "ticks")
+    tick = emitter.constant((kind,), lambda: ticks.tick, "tick")
+    head = [f"    if not {cells}[0] <= time < {cells}[1]:", f"        {tick}(time)"]
+    text = "\n".join(lines)
+    head += [f"    {name} = {cells}[{at}]" for name, at in ticks.parts() if name in text]
+    if "start" in needed:
+        head.append(f"    {_START} = e.start")
+    if "quality" in needed:
+        head.append(f"    {_EXACT} = e.quality is None or e.quality != 'first_last'")
+    shown_text = f"readings(time, ({', '.join(shown)}, ))"
+    return Observed((*head, *lines), tuple(arguments), arguments, shown_text)
+
+
+def envelope(baseline: m.Baseline, estimator: Estimator) -> frozenset[str]:
+    """What a baseline has to know of an event's envelope beside its device and time."""
+    tests = " ".join(_quality(baseline, estimator))
+    return frozenset(field for field, name in (("quality", _EXACT), ("start", _START)) if name in tests)
 
 
 def readings(time: int, seen: tuple[Seen, ...]) -> dict[str, Reading]:
     """The readings of the baselines that took the event."""
     return {
-        name: read(holder, row, what, peer, time, value)
-        for name, read, holder, row, what, peer, value in seen
+        name: read(row, what, peer, time, value)
+        for name, read, row, what, peer, value in seen
         if what is not None
     }
 
@@ -88,64 +109,75 @@ def _group(
     emitter: Emitter,
     places: Places,
     lines: list[str],
-    buckets: dict[int, str],
+    ticks: Ticks,
 ) -> None:
     """The baselines of one key."""
-    lines.append(f"    {' = '.join(f'b_{name} = x_{name}' for name in names)} = h{number} = None")
-    lines.append(f"    i{number} = 0")
-    keys = [f"e.{attribute(key)} is not None" for key in rows.names if key != "device"]
-    indent = "    "
-    if keys:
-        lines.append(f"    if {' and '.join(keys)}:")
-        indent += "    "
-    filters: dict[str, str] = {}
+    unset = [f"b_{name}" for name in names]
+    needed: dict[str, list[str]] = {}
     values: dict[str, str] = {}
     for name in names:
-        filters[name], values[name] = _filter(baselines.declared[name], baselines, emitter, places)
+        baseline = baselines.declared[name]
+        needed[name], values[name] = _filter(baseline, baselines, emitter, places)
+        if values[name] != f"x_{name}":
+            unset.append(f"x_{name}")
+        else:
+            # A field of its own: the value is at hand without another test.
+            field = baseline.values[0]
+            assert isinstance(field, e.Field)
+            lines.append(f"    x_{name} = e.{attribute(field.name)}")
+    lines.append(f"    {' = '.join(unset)} = r{number} = None")
+    tests = [f"e.{attribute(key)} is not None" for key in rows.names if key != "device"]
+    # What all of them need is asked once.
+    for test in list(needed[names[0]]):
+        if all(needed[name][:1] == [test] for name in names):
+            tests.append(test)
+            for name in names:
+                del needed[name][0]
+    indent = "    "
+    if tests:
+        lines.append(f"    if {' and '.join(tests)}:")
+        indent += "    "
+    some = all(needed.values())
     if len(names) == 1:
-        lines.append(f"{indent}if {filters[names[0]]}:")
-        inside = indent + "    "
+        if some:
+            lines.append(f"{indent}if {' and '.join(needed[names[0]])}:")
+            indent += "    "
     else:
-        lines += [f"{indent}a_{name} = {filters[name]}" for name in names]
-        lines.append(f"{indent}if {' or '.join(f'a_{name}' for name in names)}:")
-        inside = indent + "    "
-    lines += [inside + line for line in _look_up(number, rows, emitter, places)]
+        for name in names:
+            joined = " and ".join(needed[name])
+            if len(needed[name]) > 1 or "(" in joined:
+                lines.append(f"{indent}a_{name} = {joined}")
+                needed[name] = [f"a_{name}"]
+        if some:
+            lines.append(f"{indent}if {' or '.join(needed[name][0] for name in names)}:")
+            indent += "    "
+    lines += [indent + line for line in _look_up(number, rows, emitter, places)]
     for name in names:
-        body = _observe(name, number, values[name], baselines, emitter, places, buckets)
-        if len(names) > 1:
-            lines.append(f"{inside}if a_{name}:")
+        body = _observe(name, number, values[name], baselines, emitter, places, ticks)
+        if len(names) > 1 and needed[name]:
+            lines.append(f"{indent}if {needed[name][0]}:")
             body = ["    " + line for line in body]
-        lines += [inside + line for line in body]
+        lines += [indent + line for line in body]
 
 
 def _look_up(number: int, rows: Rows, emitter: Emitter, places: Places) -> list[str]:
-    """Find the row, make it if it is new, note its time."""
-    holder, row = f"h{number}", f"i{number}"
-    emitter.names[f"outer{number}"] = rows.outer.get
-    emitter.names[f"open{number}"] = rows.open
-    emitter.names[f"touch{number}"] = rows.touch
+    """Find the live row, or make it live, and note its time."""
+    row = f"r{number}"
+    live = emitter.constant((rows.kind, rows.names), lambda: rows.live, "live")
+    enter = emitter.constant((rows.kind, rows.names), lambda: rows.enter, "enter")
+    later = emitter.constant((rows.kind, rows.names), lambda: rows.later, "later")
     outer, inner = _parts(rows.names, places)
-    found = [f"{holder} = outer{number}({outer})"]
-    if rows.inner:
-        found.append(f"{row} = None if {holder} is None else {holder}.rows.get({inner})")
+    found = f"{live}[{outer}]" + (f"[{inner}]" if rows.inner else "")
     return [
-        *found,
-        f"if {row if rows.inner else holder} is None:",
-        f"    {holder}, {row} = open{number}({outer}, {inner}, minute)",
-        f"    n{number} = {holder}.n",
-        "else:",
-        f"    n{number} = {holder}.n",
-        f"    last = n{number}[{_at(row, rows.ints, 0)}]",
-        "    if last < minute:",
-        f"        if last < minute - {rows.idle}:",
-        f"            touch{number}({holder}, {row}, minute)",
-        f"        n{number}[{_at(row, rows.ints, 0)}] = minute",
+        "try:",
+        f"    {row} = {found}",
+        "except KeyError:",
+        f"    {row} = {enter}({outer}, {inner}, minute)",
+        f"if {row}[{USED}] < minute:",
+        f"    if {row}[{USED}] < minute - {rows.idle}:",
+        f"        {later}({row}, minute)",
+        f"    {row}[{USED}] = minute",
     ]
-
-
-def _at(row: str, stride: int, offset: int) -> str:
-    """Source of the place of a number of a row."""
-    return f"{row} * {stride}" + (f" + {offset}" if offset else "")
 
 
 def _parts(names: tuple[str, ...], places: Places) -> tuple[str, str]:
@@ -166,40 +198,49 @@ def _key(names: tuple[str, ...], kind: str, places: Places) -> str:
     return outer if inner == "None" else f"({outer}, {inner})"
 
 
-def _filter(baseline: m.Baseline, baselines: Baselines, emitter: Emitter, places: Places) -> tuple[str, str]:
-    """Source of the test whether an event feeds a baseline, and of its value."""
+def _filter(
+    baseline: m.Baseline, baselines: Baselines, emitter: Emitter, places: Places
+) -> tuple[list[str], str]:
+    """Source of the tests whether an event feeds a baseline, in order, and of its value."""
     needed = _quality(baseline, baselines.estimators[baseline.name])
     sources: list[str] = []
-    for value in baseline.values:
-        source, tests = emitter.value(value, places)
-        needed += tests
-        sources.append(f"tuple({source})" if value.type.name == e.STRINGS else source)
+    first = baseline.values[0]
+    alone = len(baseline.values) == 1 and isinstance(first, e.Field) and first.step is None
+    if alone and first.type.name != e.STRINGS and baseline.using not in ("prevalence", "cadence", "hours"):
+        assert isinstance(first, e.Field)
+        sources.append(f"x_{baseline.name}")
+        if first.optional:
+            needed.append(f"x_{baseline.name} is not None")
+    else:
+        for value in baseline.values:
+            source, tests = emitter.value(value, places)
+            needed += tests
+            sources.append(f"tuple({source})" if value.type.name == e.STRINGS else source)
     if not isinstance(baseline.condition, e.Always):
         needed.append(emitter.condition(baseline.condition, places))
     source = sources[0] if len(sources) == 1 else f"({', '.join(sources)})"
     if baseline.using == "prevalence":
         source = f"(e.device, {source})"
-    return " and ".join(needed) or "True", source
+    return needed, source
 
 
 def _quality(baseline: m.Baseline, estimator: Estimator) -> list[str]:
     """Which data feeds what. A set only asks whether a value was there, which is true of any data. What
-    counts or
-    adds up is another matter: a first or last sighting is one of many, and nobody knows when in an interval
-    that is longer than a bucket something happened. Intervals have a rhythm of their own, so none feeds a
-    cadence.
+    counts or adds up is another matter: a first or last sighting is one of many, and nobody knows when in an
+    interval that is longer than a bucket something happened. Intervals have a rhythm of their own, so none
+    feeds a cadence.
     """
-    exact = "e.quality != 'first_last'"
     match baseline.using:
         case "novelty" | "prevalence":
             return []
         case "cadence":
-            return [exact, "e.start is None"]
+            return [_EXACT, f"{_START} is None"]
         case "hours":
-            return [exact, f"(e.start is None or time - e.start <= {HOUR_MS})"]
+            return [_EXACT, f"({_START} is None or time - {_START} <= {HOUR_MS})"]
         case _:
             every = estimator.terms.every_ms
-            return [exact] if every is None else [exact, f"(e.start is None or time - e.start <= {every})"]
+            within = f"({_START} is None or time - {_START} <= {every})"
+            return [_EXACT] if every is None else [_EXACT, within]
 
 
 def _observe(
@@ -209,27 +250,25 @@ def _observe(
     baselines: Baselines,
     emitter: Emitter,
     places: Places,
-    buckets: dict[int, str],
+    ticks: Ticks,
 ) -> list[str]:
+    """Take the value: the commonest case in place, any other by a call."""
     baseline = baselines.declared[name]
     estimator = baselines.estimators[name]
     emitter.names[f"observe_{name}"] = estimator.observe
     peer = "None" if baseline.peer is None else _key(baseline.peer, baseline.kind, places)
-    holder, row = f"h{number}", f"i{number}"
-    if baseline.using in ("cadence", "hours"):
-        return [f"b_{name} = observe_{name}({holder}, {row}, time, None, {peer})"]
-    take = [f"x_{name} = {value}", f"b_{name} = observe_{name}({holder}, {row}, time, x_{name}, {peer})"]
-    if baseline.using != "robust" or baseline.every_ms is None or baseline.values[0].type.name not in _WHOLE:
-        return take
-    # Whole numbers cannot overflow a sum of floats.
-    bucket = buckets.setdefault(baseline.every_ms, f"bucket{baseline.every_ms}")
-    rows, room = estimator.rows, estimator.room
+    row, timed = f"r{number}", baseline.using in ("cadence", "hours")
+    lines = [] if timed or value == f"x_{name}" else [f"x_{name} = {value}"]
+    call = f"b_{name} = observe_{name}({row}, time, {'None' if timed else f'x_{name}'}, {peer})"
+    key = _tuple(list(estimator.rows.names))
+    common = commonest(baseline, estimator, row, peer, key, emitter.names, ticks)
+    if common is None:
+        return [*lines, call]
     return [
-        take[0],
-        f"if n{number}[{_at(row, rows.ints, room.n)}] == {bucket} and x_{name} >= 0:",
-        f"    d = {holder}.d",
-        f"    at = {_at(row, rows.doubles, room.d)}",
-        f"    b_{name} = d[at] = d[at] + x_{name}",
+        *lines,
+        *common.before,
+        f"if {common.test}:",
+        *(f"    {line}" for line in common.lines),
         "else:",
-        f"    {take[1]}",
+        f"    {common.otherwise or call}",
     ]

@@ -17,18 +17,21 @@ learned.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.baselines import Reading
 from engine.baselines.distinct import Distinct
 from engine.baselines.estimator import Estimator, Fixed, Terms
 from engine.baselines.novelty import as_text
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.baselines.rows import MINUTE_MS, Room, Row, Rows
 from engine.baselines.stable import stable_hash
 
 OVER_MS = 14 * 86_400_000
 WARM_DEVICES = 50
 MOST_VALUES = 1_024
+GONE = -1
+MOST_KNOWN = 32_768
+"""Devices and values that are remembered to be counted in this half, over all keys."""
 
 
 class Recent:
@@ -71,6 +74,13 @@ class Shares:
         self.given: tuple[int, dict[bytes, float]] | None = None
 
 
+Known: TypeAlias = tuple[int, Shares, Recent]
+"""A device that is counted for a value already, so that there is nothing to learn in this half: the number of
+the half, the state of the key (another one, if the key was forgotten and came again), the devices with this
+value.
+"""
+
+
 class Prevalence(Estimator):
     """An object a key: at most 1,025 pairs of sets of 1 KiB, so 2.3 MB for a key whose every value is
     common.
@@ -85,38 +95,61 @@ class Prevalence(Estimator):
         self.over_ms = terms.over_ms or OVER_MS
         self._half_ms = max(1, self.over_ms // 2)
         self.dropped = 0
+        self.known: dict[Any, Known] = {}
+        """By (key, device, value); with PEER it stays empty."""
         rows.idle_at_least(self.over_ms)
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> Any:
+    @property
+    def half_ms(self) -> int:
+        """Half of OVER."""
+        return self._half_ms
+
+    @property
+    def shares_at(self) -> int:
+        """Where in a live row the state of the key is."""
+        return self._slot
+
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> Any:
         """What was known before: (share, devices, whether it is the peer's); share None while cold.
         ``value`` is a pair: the device, and the value.
         """
         device, value = value
         who, what = stable_hash(device), stable_hash(value)
-        share, devices = self._take(holder, row, time, who, what)
+        share, devices = self._take(row, time, who, what)
         if self.peer is None:
             return share, devices, False
         assert isinstance(self.peer, Prevalence)
-        other, number = self.peer.rows.at(peer, time // MINUTE_MS)
-        theirs, many = self.peer._take(other, number, time, who, what)
+        other = self.peer.rows.at(peer, time // MINUTE_MS)
+        theirs, many = self.peer._take(other, time, who, what)
         if share is None and theirs is not None:
             return theirs, many, True
         return share, devices, False
 
-    def _take(
-        self, holder: Holder, row: int, time: int, who: bytes, what: bytes
-    ) -> tuple[float | None, float]:
-        slot = row * self.rows.objects + self.room.x
+    def observe_key(self, row: Row, time: int, value: Any, key: Any) -> Any:
+        """As :meth:`observe` where there is no PEER; then remember that the device is counted."""
+        said = self.observe(row, time, value, None)
+        shares: Shares = row[self._slot]
+        found = shares.values.get(stable_hash(value[1]))
         half = time // self._half_ms
-        shares: Shares | None = holder.x[slot]
+        learned = shares.given is None and not self.is_late(row, time // MINUTE_MS)
+        if learned and found is not None and found.half == half == shares.devices.half:
+            if len(self.known) >= MOST_KNOWN:
+                self.known.clear()
+            self.known[key] = half, shares, found
+        return said
+
+    def _take(self, row: Row, time: int, who: bytes, what: bytes) -> tuple[float | None, float]:
+        slot = self._slot
+        half = time // self._half_ms
+        shares: Shares | None = row[slot]
         if shares is None:
-            shares = holder.x[slot] = Shares(half)
+            shares = row[slot] = Shares(half)
         if shares.given is not None:
             devices, given = shares.given
             return (given.get(what, 0.0) if devices >= WARM_DEVICES else None), devices
-        late = self.is_late(holder, row, time // MINUTE_MS) or half < shares.devices.half
-        if not late:
-            shares.devices.turn(half)
+        late = self.is_late(row, time // MINUTE_MS) or half < shares.devices.half
+        if not late and shares.devices.turn(half):
+            self.known.clear()
         count = shares.devices.both.count
         known = shares.values.get(what)
         if known is not None and known.turn(shares.devices.half):
@@ -133,33 +166,42 @@ class Prevalence(Estimator):
             shares.devices.add(who)
             if known is None:
                 if len(shares.values) >= MOST_VALUES:
-                    del shares.values[next(iter(shares.values))]
+                    # Whoever remembers it sees that it is of no half.
+                    shares.values.pop(next(iter(shares.values))).half = GONE
                     self.dropped += 1
                 known = shares.values[what] = Recent(half)
             known.add(who)
         return share, count
 
-    def warm(self, holder: Holder, row: int) -> bool:
-        shares: Shares | None = holder.x[row * self.rows.objects + self.room.x]
+    def warm(self, row: Row) -> bool:
+        shares: Shares | None = row[self._slot]
         if shares is None:
             return False
         devices = shares.given[0] if shares.given is not None else shares.devices.both.count
         return devices >= WARM_DEVICES
 
-    def ready(self, holder: Holder | None, row: int, seen: Any, peer: Any) -> bool:
-        return seen is not None and seen[0] is not None
+    def _said(self, seen: Any) -> tuple[float | None, float, bool]:
+        """What a ``Known`` stands for: nothing has changed by the event."""
+        _, shares, value = seen
+        if not isinstance(value, Recent):
+            return seen  # type: ignore[no-any-return]  # what observe gave
+        count = shares.devices.both.count
+        return (min(1.0, value.both.count / count) if count >= WARM_DEVICES else None), count, False
 
-    def prevalence(self, holder: Holder | None, row: int, seen: Any, peer: Any) -> float | None:
+    def ready(self, row: Row | None, seen: Any, peer: Any) -> bool:
+        return seen is not None and self._said(seen)[0] is not None
+
+    def prevalence(self, row: Row | None, seen: Any, peer: Any) -> float | None:
         """The share of devices, 0 to 1; None while cold."""
-        return None if seen is None else seen[0]
+        return None if seen is None else self._said(seen)[0]
 
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
-        share, devices, of_peer = seen
+    def reading(self, row: Row, seen: Any, peer: Any, time: int, value: Any) -> Reading:
+        share, devices, of_peer = self._said(seen)
         who: Estimator = self
         if of_peer and self.peer is not None:
             found = self.peer.rows.find(peer)
             assert found is not None
-            who, holder, row = self.peer, *found
+            who, row = self.peer, found
         return Reading(
             baseline=self.name,
             using=self.using,
@@ -173,7 +215,7 @@ class Prevalence(Estimator):
             scope=who.scope,
             peer=of_peer,
             samples=int(devices),
-            age_ms=who.age_ms(holder, row, time),
+            age_ms=who.age_ms(row, time),
             state="cold" if share is None else "ok",
             window_ms=self.over_ms,
         )
@@ -192,8 +234,8 @@ class Prevalence(Estimator):
             parts = tuple(_literal(part) for part in value.split(", "))
             for written in (value, parts[0] if len(parts) == 1 else parts):
                 given[stable_hash(written)] = float(share)
-        holder, row = self.rows.at(key, time // MINUTE_MS)
-        shares = holder.x[row * self.rows.objects + self.room.x] = Shares(time // self._half_ms)
+        row = self.rows.at(key, time // MINUTE_MS)
+        shares = row[self._slot] = Shares(time // self._half_ms)
         shares.given = (devices, given)
 
     def pack(self, held: Any) -> Any:

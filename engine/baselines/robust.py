@@ -24,15 +24,14 @@ Location Parameter", 1964), in the logarithm because traffic grows by factors.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import expm1, log1p
 from typing import Any, ClassVar
 
 from engine.baselines import Reading
-from engine.baselines.estimator import Answer, Estimator, Terms, numbers, require
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.baselines.estimator import Estimator, Terms, numbers, require
+from engine.baselines.rows import MINUTE_MS, Room, Row, Rows
 
 HALF_LIFE_SAMPLES = 288
 """A day of five-minute buckets."""
@@ -65,7 +64,8 @@ _TABLE = 4_096
 """
 _OPEN, _SAMPLES, _COUNTS = 0, 1, 2
 _TOTAL, _CENTRE, _SPREAD, _SLOW_CENTRE, _SLOW_SPREAD = range(5)
-_BUCKETS = 1 << 32
+BUCKET = (1 << 32) - 1
+"""Numbers of buckets go round at 2^32."""
 _HIGH, _SHIFTED, _WEIGHT = 0x0F, 0x10, 5
 MOST_SAMPLES = (1 << 32) - 1
 
@@ -95,163 +95,104 @@ class Robust(Estimator):
         every = terms.every_ms
         self.warmup = max(1, terms.warmup)
         slow = SLOW_HALF_LIFE_MS / every if every else SLOW_HALF_LIFE_SAMPLES
-        self.slow_alpha = 1.0 - 2.0 ** (-1.0 / slow)
-        self._fast_weights = _weights(FAST_ALPHA)
-        self._slow_weights = _weights(self.slow_alpha)
-        self._peer_rows = None if peer is None else peer.rows
-        self._peer_at = 0 if peer is None else peer.room.n
-        self._peer_cell = 0 if peer is None else peer.room.d
+        self._learn = _learner(self._at, self._cell, self.warmup, 1.0 - 2.0 ** (-1.0 / slow))
+        assert peer is None or isinstance(peer, Robust)
+        self._peer = peer
+        self.add = self._adder()
+        """With EVERY: add a value below ``MOST`` to the bucket of this number, as :meth:`observe` does."""
         # Without EVERY a bucket is one event; its number is the minute, to tell what is late.
         self.every = every or MINUTE_MS
         self.single = every is None
 
     # --- learning
 
-    def observe(self, holder: Holder, row: int, time: int, value: Any, peer: Any) -> float:
+    def observe(self, row: Row, time: int, value: Any, peer: Any) -> float:
         """The value to be judged: the bucket's sum so far, or the value alone if its bucket is over."""
-        at = row * self.rows.ints + self.room.n
-        cell = row * self.rows.doubles + self.room.d
-        value = value if 0 < value < MOST else MOST if value > 0 else 0.0
-        bucket = (time // self.every + 1) % _BUCKETS
-        n = holder.n
-        open_ = n[at]
-        if self.single:
-            # The sample is learned when the next one comes, so it is judged before it is learned.
-            if open_ and self.is_late(holder, row, time // MINUTE_MS):
-                return float(value)
-        elif bucket == open_:
-            total: float = min(holder.d[cell] + value, MOST)
-            holder.d[cell] = total
-            return total
-        elif open_ and (bucket - open_) % _BUCKETS > _BUCKETS // 2:
-            return float(value)
-        if open_:
-            self.close(holder, at, cell, time, peer)
-        n[at] = bucket
-        holder.d[cell] = value
+        value = float(value) if 0 < value < MOST else MOST if value > 0 else 0.0
+        bucket = (time // self.every + 1) & BUCKET
+        if not self.single:
+            return self.add(row, bucket, value, peer, time // MINUTE_MS)
+        # The sample is learned when the next one comes, so it is judged before it is learned.
+        if not row[self._at] or not self.is_late(row, time // MINUTE_MS):
+            self.close(row, peer, time // MINUTE_MS)
+            row[self._at] = bucket
+            row[self._cell] = value
         return float(value)
 
-    def close(self, holder: Holder, at: int, cell: int, time: int, peer: Any) -> None:
-        """The bucket is over: learn it; the peer learns what its key does not refuse, and refuses by itself.
-        ``at`` and ``cell`` say where the row's numbers begin.
+    def close(self, row: Row, peer: Any, minute: int) -> None:
+        """The bucket is over: learn it; the peer learns what its key does not refuse, and refuses by
+        itself.
         """
-        y = log1p(holder.d[cell])
-        if self._learn(holder.n, holder.d, at, cell, y) and self._peer_rows is not None:
-            rows = self._peer_rows
-            other, row = rows.at(peer, time // MINUTE_MS)
-            self._learn(
-                other.n, other.d, row * rows.ints + self._peer_at, row * rows.doubles + self._peer_cell, y
-            )
+        if row[self._at]:
+            y = log1p(row[self._cell])
+            if self._learn(row, y) and self._peer is not None:
+                self._peer._learn(self._peer.rows.at(peer, minute), y)
 
-    def _learn(self, n: array[int], d: array[float], at: int, cell: int, y: float) -> bool:
-        """Learn y unless it scored too high; whether it did."""
-        samples = n[at + _SAMPLES]
-        counts = n[at + _COUNTS]
-        weight = counts >> _WEIGHT
-        centre, spread = d[cell + _CENTRE], d[cell + _SPREAD]
-        slow_centre, slow_spread = d[cell + _SLOW_CENTRE], d[cell + _SLOW_SPREAD]
-        if samples == 0:
-            n[at + _SAMPLES] = 1
-            n[at + _COUNTS] = 1 << _WEIGHT
-            d[cell + _CENTRE] = d[cell + _SLOW_CENTRE] = y
-            d[cell + _SPREAD] = d[cell + _SLOW_SPREAD] = FLOOR
-            return True
-        off = y - centre
-        flags = counts & (_SHIFTED | _HIGH)
-        if samples >= self.warmup:
-            if off > REFUSE_ABOVE * spread:
-                high = min((flags & _HIGH) + 1, SHIFT_AFTER)
-                if high < SHIFT_AFTER:
-                    n[at + _COUNTS] = counts + 1
-                    return False
-                flags = _SHIFTED | high
-                weight = SHIFT_AFTER
-            elif flags:
-                if flags == _SHIFTED and abs(centre - slow_centre) <= DRIFTED * slow_spread:
-                    flags = 0
-                flags &= _SHIFTED
-        samples += samples < MOST_SAMPLES
-        weight += weight < _TABLE - 1
-        n[at + _SAMPLES] = samples
-        n[at + _COUNTS] = weight << _WEIGHT | flags
-        # The slow copy.
-        if samples < _TABLE:
-            part = self._slow_weights[samples]
-        else:
-            alpha = self.slow_alpha
-            part = alpha / (1.0 - (1.0 - alpha) ** samples)
-        slow_off = y - slow_centre
-        if samples > SLOW_YOUNG:
-            bound, to_sigma = SLOW_CLIP * slow_spread, SLOW_TO_SIGMA
-            clipped = -DRIFTED * slow_spread <= centre - slow_centre <= DRIFTED * slow_spread
-        else:
-            bound, to_sigma = CLIP * slow_spread, MAD_TO_SIGMA
-            clipped = True
-        if clipped:
-            slow_off = bound if slow_off > bound else -bound if slow_off < -bound else slow_off
-        d[cell + _SLOW_CENTRE] = slow_centre + part * slow_off
-        near = off if off >= 0 else -off
-        slow_spread += part * (to_sigma * (near if near < bound else bound) - slow_spread)
-        if slow_spread < FLOOR:
-            slow_spread = FLOOR
-        d[cell + _SLOW_SPREAD] = slow_spread
-        # The fast copy.
-        part = self._fast_weights[weight]
-        bound = CLIP * spread
-        off = bound if off > bound else -bound if off < -bound else off
-        d[cell + _CENTRE] = centre + part * off
-        spread += part * (MAD_TO_SIGMA * abs(off) - spread)
-        if spread > SPREAD_LIMIT * slow_spread:
-            spread = SPREAD_LIMIT * slow_spread
-        d[cell + _SPREAD] = spread if spread > FLOOR else FLOOR
-        return True
+    def _adder(self) -> Callable[[Row, int, float, Any, int], float]:
+        """:attr:`add`, a closure: it runs at the end of every bucket."""
+        at, cell, learn, of_peer = self._at, self._cell, self._learn, self._peer
+
+        def add(row: Row, bucket: int, value: float, peer: Any, minute: int) -> float:
+            value = float(value) if value > 0 else 0.0
+            open_ = row[at]
+            if open_:
+                if bucket == open_:
+                    value += row[cell]
+                    row[cell] = value = value if value < MOST else MOST
+                    return value
+                if (bucket - open_) & BUCKET > BUCKET // 2:
+                    return value
+                y = log1p(row[cell])
+                if learn(row, y) and of_peer is not None:
+                    of_peer._learn(of_peer.rows.at(peer, minute), y)
+            row[at] = bucket
+            row[cell] = value
+            return value
+
+        return add
 
     # --- answers
 
-    def warm(self, holder: Holder, row: int) -> bool:
-        return holder.n[row * self.rows.ints + self.room.n + _SAMPLES] >= self.warmup
+    def warm(self, row: Row) -> bool:
+        return bool(row[self._at + _SAMPLES] >= self.warmup)
 
-    def _cells(self, holder: Holder, row: int, peer: Any) -> tuple[Any, int] | None:
-        """The numbers of the row that answers."""
-        if holder.n[row * self.rows.ints + self.room.n + _SAMPLES] >= self.warmup:
-            return holder.d, row * self.rows.doubles + self.room.d
-        answer = self.answering(holder, row, peer)
-        if answer is None:
-            return None
-        who, holder, row = answer
-        return holder.d, row * who.rows.doubles + who.room.d
+    def _centre(self, row: Row, peer: Any) -> tuple[Row, int] | None:
+        """The row that answers, and where in it the centre is."""
+        if row[self._at + _SAMPLES] >= self.warmup:
+            return row, self._cell + _CENTRE
+        if self._peer is not None:
+            found = self._peer.rows.find(peer)
+            if found is not None and self._peer.warm(found):
+                return found, self._peer._cell + _CENTRE
+        return None
 
-    def deviation(self, holder: Holder | None, row: int, seen: float | None, peer: Any) -> float | None:
+    def deviation(self, row: Row | None, seen: float | None, peer: Any) -> float | None:
         """(y - m) / d; None while cold."""
-        if seen is None or holder is None:
+        if seen is None or row is None:
             return None
-        found = self._cells(holder, row, peer)
+        found = self._centre(row, peer)
         if found is None:
             return None
-        d, cell = found
-        return (log1p(seen) - d[cell + _CENTRE]) / d[cell + _SPREAD]  # type: ignore[no-any-return]
+        row, centre = found
+        return (log1p(seen) - row[centre]) / row[centre + 1]  # type: ignore[no-any-return]
 
-    def expected(self, holder: Holder | None, row: int, seen: float | None, peer: Any) -> float | None:
+    def expected(self, row: Row | None, seen: float | None, peer: Any) -> float | None:
         """The centre in units of the value; None while cold."""
-        found = None if seen is None or holder is None else self._cells(holder, row, peer)
-        return None if found is None else value_of(found[0][found[1] + _CENTRE])
+        found = None if seen is None or row is None else self._centre(row, peer)
+        return None if found is None else value_of(found[0][found[1]])
 
-    def drift(self, holder: Holder | None, row: int, seen: float | None, peer: Any) -> float | None:
+    def drift(self, row: Row | None, seen: float | None, peer: Any) -> float | None:
         """Distance of the fast from the slow centre in slow spreads; None while cold."""
-        found = None if seen is None or holder is None else self._cells(holder, row, peer)
+        found = None if seen is None or row is None else self._centre(row, peer)
         if found is None:
             return None
-        d, cell = found
-        return abs(d[cell + _CENTRE] - d[cell + _SLOW_CENTRE]) / d[cell + _SLOW_SPREAD]  # type: ignore[no-any-return]
+        row, at = found
+        return abs(row[at] - row[at + 2]) / row[at + 3]  # type: ignore[no-any-return]
 
-    def reading(self, holder: Holder, row: int, seen: Any, peer: Any, time: int, value: Any) -> Reading:
-        return self.reading_of(self.answering(holder, row, peer), holder, row, seen, time)
-
-    def reading_of(self, answer: Answer | None, holder: Holder, row: int, seen: float, time: int) -> Reading:
-        """The reading of ``seen``, by whoever answers."""
+    def reading(self, row: Row, seen: Any, peer: Any, time: int, value: Any) -> Reading:
         every = self.terms.every_ms
+        answer = self.answering(row, peer)
         if answer is None:
-            samples = holder.n[row * self.rows.ints + self.room.n + _SAMPLES]
             return Reading(
                 baseline=self.name,
                 using=self.using,
@@ -264,15 +205,14 @@ class Robust(Estimator):
                 drift=None,
                 scope=self.scope,
                 peer=False,
-                samples=samples,
-                age_ms=self.age_ms(holder, row, time),
+                samples=row[self._at + _SAMPLES],
+                age_ms=self.age_ms(row, time),
                 state="cold",
                 window_ms=every,
             )
-        who, holder, row = answer
-        at = row * who.rows.ints + who.room.n
-        cell = row * who.rows.doubles + who.room.d
-        _, centre, spread, slow_centre, slow_spread = holder.d[cell : cell + 5]
+        who, row = answer
+        at, cell = who._at, who._cell
+        _, centre, spread, slow_centre, slow_spread = row[cell : cell + 5]
         return Reading(
             baseline=self.name,
             using=self.using,
@@ -285,9 +225,9 @@ class Robust(Estimator):
             drift=abs(centre - slow_centre) / slow_spread,
             scope=who.scope,
             peer=who is not self,
-            samples=holder.n[at + _SAMPLES],
-            age_ms=who.age_ms(holder, row, time),
-            state="shifted" if holder.n[at + _COUNTS] & _SHIFTED else "ok",
+            samples=row[at + _SAMPLES],
+            age_ms=who.age_ms(row, time),
+            state="shifted" if row[at + _COUNTS] & _SHIFTED else "ok",
             window_ms=every,
         )
 
@@ -300,14 +240,87 @@ class Robust(Estimator):
     def set_level(self, key: Any, state: Mapping[str, Any], time: int) -> None:
         """Set centre, spread and samples."""
         centre, spread, samples = numbers(state, "center", "spread", "n")
-        holder, row = self.rows.at(key, time // MINUTE_MS)
-        at = row * self.rows.ints + self.room.n
-        cell = row * self.rows.doubles + self.room.d
-        d, n = holder.d, holder.n
-        d[cell + _CENTRE] = d[cell + _SLOW_CENTRE] = min(centre, log1p(MOST))
-        d[cell + _SPREAD] = d[cell + _SLOW_SPREAD] = max(FLOOR, spread)
-        n[at + _SAMPLES] = min(int(samples), MOST_SAMPLES)
-        n[at + _COUNTS] = min(int(samples), _TABLE - 1) << _WEIGHT
+        row = self.rows.at(key, time // MINUTE_MS)
+        at, cell = self._at, self._cell
+        row[cell + _CENTRE] = row[cell + _SLOW_CENTRE] = min(centre, log1p(MOST))
+        row[cell + _SPREAD] = row[cell + _SLOW_SPREAD] = max(FLOOR, spread)
+        row[at + _SAMPLES] = min(int(samples), MOST_SAMPLES)
+        row[at + _COUNTS] = min(int(samples), _TABLE - 1) << _WEIGHT
+
+
+def _learner(at: int, cell: int, warmup: int, alpha: float) -> Callable[[Row, float], bool]:
+    """A function that lets a row learn y unless it scored too high; it says whether it did.
+
+    A closure, because it runs at the end of every bucket: where things are is worked out once. ``at`` and
+    ``cell`` say where the row's numbers and doubles begin, ``alpha`` is the limit of the slow weight.
+    """
+    samples_at, counts_at = at + _SAMPLES, at + _COUNTS
+    centre_at, spread_at = cell + _CENTRE, cell + _SPREAD
+    slow_centre_at, slow_spread_at = cell + _SLOW_CENTRE, cell + _SLOW_SPREAD
+    fast_weights, slow_weights = _weights(FAST_ALPHA), _weights(alpha)
+
+    def learn(row: Row, y: float) -> bool:
+        samples = row[samples_at]
+        if not samples:
+            row[samples_at] = 1
+            row[counts_at] = 1 << _WEIGHT
+            row[centre_at] = row[slow_centre_at] = y
+            row[spread_at] = row[slow_spread_at] = FLOOR
+            return True
+        counts = row[counts_at]
+        centre, spread = row[centre_at], row[spread_at]
+        slow_centre, slow_spread = row[slow_centre_at], row[slow_spread_at]
+        off = y - centre
+        flags = counts & (_SHIFTED | _HIGH)
+        weight = counts >> _WEIGHT
+        if samples >= warmup:
+            if off > REFUSE_ABOVE * spread:
+                high = min((flags & _HIGH) + 1, SHIFT_AFTER)
+                if high < SHIFT_AFTER:
+                    row[counts_at] = counts + 1
+                    return False
+                flags = _SHIFTED | high
+                weight = SHIFT_AFTER
+            elif flags:
+                if flags == _SHIFTED and abs(centre - slow_centre) <= DRIFTED * slow_spread:
+                    flags = 0
+                flags &= _SHIFTED
+        if samples < MOST_SAMPLES:
+            samples += 1
+        if weight < _TABLE - 1:
+            weight += 1
+        row[samples_at] = samples
+        row[counts_at] = weight << _WEIGHT | flags
+        # The slow copy.
+        part = slow_weights[samples] if samples < _TABLE else alpha / (1.0 - (1.0 - alpha) ** samples)
+        near = off if off >= 0.0 else -off
+        slow_off = y - slow_centre
+        if samples > SLOW_YOUNG:
+            bound, to_sigma = SLOW_CLIP * slow_spread, SLOW_TO_SIGMA
+            apart = DRIFTED * slow_spread
+            if -apart <= centre - slow_centre <= apart:
+                slow_off = bound if slow_off > bound else -bound if slow_off < -bound else slow_off
+        else:
+            bound, to_sigma = CLIP * slow_spread, MAD_TO_SIGMA
+            slow_off = bound if slow_off > bound else -bound if slow_off < -bound else slow_off
+        row[slow_centre_at] = slow_centre + part * slow_off
+        slow_spread += part * (to_sigma * (near if near < bound else bound) - slow_spread)
+        row[slow_spread_at] = slow_spread = slow_spread if slow_spread > FLOOR else FLOOR
+        # The fast copy.
+        part = fast_weights[weight]
+        bound = CLIP * spread
+        if near > bound:
+            near = bound
+            off = bound if off > 0.0 else -bound
+        row[centre_at] = centre + part * off
+        spread += part * (MAD_TO_SIGMA * near - spread)
+        bound = SPREAD_LIMIT * slow_spread
+        if spread > bound:
+            spread = bound
+        row[spread_at] = spread if spread > FLOOR else FLOOR
+        return True
+
+    return learn
 
 
 def value_of(y: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from engine import __version__
+from engine.cli.alerts import alerts
 from engine.cli.baseline import app as baseline
 from engine.cli.check import check
 from engine.cli.common import UsageError, complain
@@ -21,8 +22,11 @@ from engine.cli.drill import drill
 from engine.cli.explain import explain
 from engine.cli.format import fmt
 from engine.cli.replay import replay
+from engine.cli.rules import app as rules
 from engine.cli.run import run
+from engine.cli.state import app as state
 from engine.cli.test import test
+from engine.cli.top import top
 from engine.cli.why import why
 
 app = App(
@@ -39,6 +43,10 @@ app.command(replay)
 app.command(why)
 app.command(coverage)
 app.command(run)
+app.command(rules)
+app.command(state)
+app.command(alerts)
+app.command(top)
 app.command(drill)
 app.command(demo)
 

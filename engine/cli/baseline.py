@@ -18,11 +18,13 @@ from dsl.diagnostics import did_you_mean
 from engine.alerts import number, rfc3339
 from engine.cli.common import UsageError, complain, err, load_rules, out, plural, print_diagnostics
 from engine.cli.recordings import opened, reading_progress
+from engine.cli.server_baseline import asked
 from engine.cli.show import safe
 from engine.explain.history import Histories, History, Point
 from engine.explain.plot import LEGEND, MARKED, SCORE_LEGEND, is_amount, marked, plot
 from engine.explain.plot_svg import svg_plot
 from engine.replay import Recording, Replay
+from engine.service.errors import ServiceError
 from engine.sources import SOURCES
 
 MOST_ROWS = 10
@@ -35,8 +37,11 @@ app = App(name="baseline", help="What baselines have learned.")
 @app.command
 def show(
     *rules: str,
-    input_: Annotated[list[str], Parameter(name="--input", negative="", consume_multiple=True)],
+    input_: Annotated[list[str] | None, Parameter(name="--input", negative="", consume_multiple=True)] = None,
     device: str,
+    server: str | None = None,
+    consumer: str | None = None,
+    since: str | None = None,
     app: str | None = None,
     baseline: Annotated[list[str] | None, Parameter(negative="")] = None,
     key: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -47,16 +52,24 @@ def show(
 ) -> int:
     """Show the history of a device's baselines: values, centre, band, and what deviated.
 
-    The recordings are read as `replay` reads them; all devices are learned from, one is shown.
+    The recordings are read as `replay` reads them; all devices are learned from, one is shown. With --server,
+    a running service is asked: it reads what its input stream holds, with the rules that it runs.
 
     Parameters
     ----------
     rules
-        Files or folders of .rule files, or the name of a shipped pack.
+        Files or folders of .rule files, or the name of a shipped pack; none with --server.
     input_
         Recordings; `-` is standard input, `.gz` is unpacked.
     device
         The device to show, and that of records that do not name one.
+    server
+        Ask the service on this NATS server instead: addresses with commas between them. How to log in comes
+        from the environment, as for `run`.
+    consumer
+        The consumer of that service.
+    since
+        With --server: how far back its input stream is read, such as 7d; all by default.
     app
         The app to show; short for `--key app=...`.
     baseline
@@ -74,28 +87,27 @@ def show(
     """
     if source is not None and source not in SOURCES:
         raise UsageError(f"there is no source `{source}`; the sources are {', '.join(SOURCES)}")
-    ruleset = load_rules(rules, set_ or ())
-    print_diagnostics(ruleset, ruleset.errors, err)
     wanted = {"device": device, **_pairs(key or ())}
     if app is not None:
         wanted["app"] = app
-    histories = Histories(ruleset, wanted, _names(ruleset, baseline))
-    with contextlib.ExitStack() as stack:
-        recordings = [Recording(opened(name, stack), name, source, device) for name in input_]
-        progress = stack.enter_context(reading_progress())
-        task = progress.add_task("reading", total=None)
-        work = Replay(histories, recordings, lambda records: progress.update(task, completed=records))
-        for _ in work.run():
-            pass
-    found = histories.histories()
-    if not work.tally.records and work.tally.refused:
-        complain("nothing could be read")
-        return 2
+    if server is not None:
+        if rules or input_ or source is not None or set_:
+            raise UsageError("--server asks the service: give no rules, --input, --source or --set with it")
+        try:
+            found, left_out = asked(server, consumer, wanted, baseline or (), since)
+        except ServiceError as error:
+            complain(str(error))
+            return 2
+    else:
+        if since is not None or consumer is not None:
+            raise UsageError("--since and --consumer go with --server")
+        recorded = _recorded(rules, input_ or (), wanted, baseline, source, set_ or ())
+        if recorded is None:
+            complain("nothing could be read")
+            return 2
+        found, left_out = recorded
     if not found:
-        seen = ", ".join(sorted(work.tally.devices)[:5])
-        raise UsageError(
-            f"nothing of `{device}` fed a baseline" + (f"; the recordings have {seen}" if seen else "")
-        )
+        raise UsageError(f"nothing of `{device}` fed a baseline in what the stream holds")
     if svg is not None:
         _write(svg, found)
     if json:
@@ -106,11 +118,42 @@ def show(
     for history in found[:MOST_SHOWN]:
         _print(history)
     left = found[MOST_SHOWN:]
-    if left or histories.keys_left_out:
-        out.print(
-            f"{plural(len(left) + histories.keys_left_out, 'more key')}: choose with --baseline and --key"
-        )
+    if left or left_out:
+        out.print(f"{plural(len(left) + left_out, 'more key')}: choose with --baseline and --key")
     return 0
+
+
+def _recorded(
+    rules: Sequence[str],
+    files: Sequence[str],
+    wanted: dict[str, str],
+    baselines: Sequence[str] | None,
+    source: str | None,
+    settings: Sequence[str],
+) -> tuple[list[History], int] | None:
+    """The histories in recordings, and how many keys were left out; None when nothing could be read."""
+    if not files:
+        raise UsageError("give recordings with --input, or a service with --server")
+    ruleset = load_rules(rules, settings)
+    print_diagnostics(ruleset, ruleset.errors, err)
+    device = wanted["device"]
+    histories = Histories(ruleset, wanted, _names(ruleset, baselines))
+    with contextlib.ExitStack() as stack:
+        recordings = [Recording(opened(name, stack), name, source, device) for name in files]
+        progress = stack.enter_context(reading_progress())
+        task = progress.add_task("reading", total=None)
+        work = Replay(histories, recordings, lambda records: progress.update(task, completed=records))
+        for _ in work.run():
+            pass
+    found = histories.histories()
+    if not work.tally.records and work.tally.refused:
+        return None
+    if not found:
+        seen = ", ".join(sorted(work.tally.devices)[:5])
+        raise UsageError(
+            f"nothing of `{device}` fed a baseline" + (f"; the recordings have {seen}" if seen else "")
+        )
+    return found, histories.keys_left_out
 
 
 def _pairs(settings: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from rich.text import Text
 import dsl
 from dsl.params import PARAMS_FILE, parse_override
 from engine import packs
+from engine.alerts import printable
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -21,7 +22,8 @@ class UsageError(Exception):
 
 def complain(sentence: str) -> None:
     """One sentence on standard error."""
-    err.print(Text.assemble(("thenwire: ", "bold red"), sentence))
+    # It may quote a file, a server or an event.
+    err.print(Text.assemble(("thenwire: ", "bold red"), printable(sentence)))
 
 
 def overrides(settings: Sequence[str]) -> dict[str, str | int | float | bool]:
@@ -52,7 +54,9 @@ def load_rules(paths: Sequence[str], settings: Sequence[str] = ()) -> dsl.RuleSe
 def print_diagnostics(ruleset: dsl.RuleSet, found: Sequence[dsl.Diagnostic], console: Console) -> None:
     """Each diagnostic with its source line, in colour where there is a terminal."""
     for diagnostic in found:
-        text = dsl.render(diagnostic, ruleset.texts.get(diagnostic.file, ""))
+        rendered = dsl.render(diagnostic, ruleset.texts.get(diagnostic.file, ""))
+        # A file may have any name.
+        text = "\n".join(printable(line) for line in rendered.split("\n"))
         head, _, rest = text.partition("\n")
         style = "bold red" if diagnostic.severity == "error" else "bold yellow"
         console.print(Text(head, style))

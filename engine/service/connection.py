@@ -9,9 +9,8 @@ again for ever) and a dropped message (`SlowConsumerError`).
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -20,7 +19,9 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from engine.service.errors import ServiceError, SettingsError
+from engine.service.login import login_options, tls_context, tls_failure, wants_tls, way_of_login
 from engine.service.message import Message
+from engine.service.permissions import needed, refusal
 from engine.service.settings import Settings, without_login
 
 OLDEST_SERVER = (2, 14)
@@ -32,6 +33,37 @@ _PENDING_BYTES = 8 * 1024 * 1024
 _FLUSH_SECONDS = 5.0
 
 
+_ENDED_LOGIN = {
+    "user authentication revoked": "The NATS server has revoked this user.",
+    "user authentication expired": "The login at the NATS server has expired.",
+    "account authentication expired": "The account's login at the NATS server has expired.",
+    "maximum connections exceeded": "The NATS server takes no more connections.",
+}
+"""What a server says before it closes a connection for good."""
+
+
+class _PlainTransportError(NatsError):
+    """The server offered no TLS although the settings ask for it."""
+
+
+class _Client(Client):
+    """nats-py's client, which never sends a login over a connection without TLS when TLS was asked for.
+
+    By itself it does: it begins TLS only if the server offers it, whatever the URL says, and whoever
+    stands between the two can remove the offer.
+    """
+
+    tls_only = False
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        encrypted = self._server_info.get("tls_required") or (server and server.uri.scheme == "wss")
+        if self.tls_only and not (encrypted or self.options["tls_handshake_first"]):
+            raise _PlainTransportError
+        command: bytes = super()._connect_command()
+        return command
+
+
 class Connection:
     """One NATS connection of the service.
 
@@ -41,13 +73,16 @@ class Connection:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.client = Client()
+        self.client = _Client()
+        self.client.tls_only = wants_tls(settings)
         # A Struct cannot inherit from the dataclass it stands in for.
         self.client.msg_class = cast("type[Msg]", Message)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_slow_consumer: list[Callable[[], None]] = []
         self.reconnects = 0
+        self.permissions = needed(settings)
+        """What this user must be allowed; a refusal is looked up here."""
         self._settings = settings
         self._closing = False
         self._last_error = "no answer"
@@ -104,8 +139,8 @@ class Connection:
             await self.client.close()
 
     async def _connect(self) -> None:
-        options = _login(self._settings)
-        context = _tls(self._settings)
+        options = login_options(self._settings)
+        context = tls_context(self._settings)
         if context is not None:
             options["tls"] = context
         try:
@@ -122,12 +157,9 @@ class Connection:
                 inbox_prefix=self._settings.inbox_prefix,
                 pending_size=_PENDING_BYTES,
                 flush_timeout=_FLUSH_SECONDS,
+                tls_handshake_first=self._settings.tls_first,
                 **options,
             )
-        except ImportError:
-            raise SettingsError(
-                "NATS_CREDS and NATS_NKEY need the package nkeys: pip install nkeys."
-            ) from None
         except (ValueError, TypeError) as error:
             raise SettingsError(f"The login cannot be used: {type(error).__name__}.") from None
         except NatsError as error:
@@ -154,17 +186,39 @@ class Connection:
         text = str(error) or type(error).__name__
         lowered = text.lower()
         self._last_error = text.removeprefix("nats: ")
-        if "permissions violation" in lowered:
-            what = lowered.partition("permissions violation")[2].strip(" '")
-            self.fail(ServiceError(f"The NATS user lacks a permission: {what}."))
+        refused = refusal(text, self.permissions)
+        refused_certificate = tls_failure(error, self._address(), self._settings)
+        if refused is not None and refused.is_answer:
+            # Whoever asks chooses where the answer goes, and must not be able to end the service by it.
+            _log.warning("an answer could not be sent: this user may not %s", refused.what)
+        elif refused is not None:
+            self.fail(ServiceError(f"The NATS user lacks a permission: {refused.what}."))
         elif isinstance(error, AuthorizationError) or "authorization violation" in lowered:
-            self.fail(ServiceError("The NATS server refused the login."))
+            self.fail(ServiceError(f"The NATS server refused the login ({way_of_login(self._settings)})."))
+        elif refused_certificate is not None:
+            self.fail(refused_certificate)
+        elif isinstance(error, _PlainTransportError):
+            self.fail(
+                ServiceError(
+                    f"The NATS server at {self._address()} offers no TLS, which the settings ask for; "
+                    "no login was sent."
+                )
+            )
         elif isinstance(error, SlowConsumerError):
             _log.error("the client dropped a message, so the source is opened again")
             for callback in self.on_slow_consumer:
                 callback()
         elif not self._closing:
             _log.warning("connection: %s", self._last_error)
+
+    def _address(self) -> str:
+        """The server that is being spoken to, without its login."""
+        current = self.client._current_server
+        return (
+            without_login(current.uri.geturl())
+            if current
+            else ", ".join(map(without_login, self._settings.servers))
+        )
 
     async def _on_disconnect(self) -> None:
         if not self._closing:
@@ -180,39 +234,10 @@ class Connection:
                 _log.exception("while reconnecting")
 
     async def _on_close(self) -> None:
+        said = str(self.client.last_error or "").lower()
+        ended = next((sentence for words, sentence in _ENDED_LOGIN.items() if words in said), None)
+        if ended is not None:
+            self.fail(ServiceError(ended))
+        elif "authorization violation" in said:
+            self.fail(ServiceError(f"The NATS server refused the login ({way_of_login(self._settings)})."))
         self.fail(ServiceError(f"The connection to NATS was closed: {self._last_error}."))
-
-
-def _login(settings: Settings) -> dict[str, Any]:
-    for path in (settings.credentials_file, settings.nkey_file):
-        if path is not None:
-            try:
-                # The client would take a missing file for a connection that failed, and try for ever.
-                with open(path, "rb"):
-                    pass
-            except OSError as error:
-                raise SettingsError(f"The login file {path!r} cannot be read: {error.strerror}.") from None
-    if settings.credentials_file is not None:
-        return {"user_credentials": settings.credentials_file}
-    if settings.nkey_file is not None:
-        return {"nkeys_seed": settings.nkey_file}
-    if settings.user is not None:
-        return {"user": settings.user, "password": settings.password}
-    if settings.token is not None:
-        return {"token": settings.token}
-    return {}
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.ca_file is None and settings.certificate_file is None:
-        # nats-py uses the system's authorities when the server or the URL asks for TLS.
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.certificate_file is not None:
-            context.load_cert_chain(settings.certificate_file, settings.key_file)
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"The files of NATS_CA, NATS_CERT and NATS_KEY cannot be used: {error}."
-        ) from None
-    return context

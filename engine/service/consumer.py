@@ -23,6 +23,7 @@ from nats.js.errors import NotFoundError
 
 from engine.service.connection import Connection
 from engine.service.durable import ensure_consumer
+from engine.service.ending import end
 from engine.service.errors import ServiceError
 from engine.service.pull import Backpressure, Pull
 from engine.service.settings import Settings
@@ -66,6 +67,8 @@ class Consumer:
         self.reopened = 0
         self.lost = 0
         """Messages that retention removed from the stream before they were read."""
+        self.unread_at_start: int | None = None
+        """How many messages there were to read when reading began; None before."""
         self._connection = connection
         self._settings = settings
         self._backpressure = backpressure
@@ -77,6 +80,7 @@ class Consumer:
         self._skipped = 0
         self._opening = 0
         self._floor_checked = 0
+        self._own_position = False
         self._stream_created: datetime.datetime | None = None
         self._gaps: deque[float] = deque(maxlen=_GAPS_ALLOWED)
         self._reopen = asyncio.Event()
@@ -95,8 +99,33 @@ class Consumer:
         """Messages that came again after they had been processed."""
         return self._skipped + (self._pull.skipped if self._pull is not None else 0)
 
-    async def open(self) -> None:
-        """Create or check the durable consumer and start to read. Raises `ServiceError`."""
+    @property
+    def is_reading(self) -> bool:
+        """Whether the source is open and the server shows that it is there."""
+        pull = self._pull
+        return pull is not None and not self._reopen.is_set() and not pull.is_silent()
+
+    @property
+    def last_reply(self) -> str:
+        """The acknowledgement subject of the last message; empty before the first."""
+        return self._pull.last_reply if self._pull is not None else ""
+
+    async def stream(self) -> StreamInfo:
+        """The input stream as it is now. Raises `ServiceError`."""
+        try:
+            return await self._stream_info()
+        except (TimeoutError, NatsError) as error:
+            raise ServiceError(f"Stream {self._stream} cannot be read: {error}.") from None
+
+    async def open(self, *, after: int | None = None) -> None:
+        """Create or check the durable consumer and start to read. Raises `ServiceError`.
+
+        Reading begins after the stream sequence ``after``, whatever the server remembers; None leaves it to
+        the server's memory of what was acknowledged.
+        """
+        if after is not None:
+            self._own_position = True
+            self._position = self.acknowledged = after
         try:
             await self._open_pull()
         except (TimeoutError, NatsError) as error:
@@ -261,10 +290,13 @@ class Consumer:
             stream = await self._stream_info()
             consumer = await ensure_consumer(jetstream, self._settings)
             floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
-            # The server can know less than we do: its own state survives a crash only in part.
-            start = max(floor, self.acknowledged) + 1
+            # The server can know less than we do: its own state survives a crash only in part. And who keeps
+            # a state must have every message after it, even one that was acknowledged.
+            start = (self.acknowledged if self._own_position else max(floor, self.acknowledged)) + 1
             self._note_lost(stream, consumer, start)
-            await jetstream.reset_consumer(self._stream, self._name, seq=start)
+            answer = await jetstream.reset_consumer(self._stream, self._name, seq=start)
+            if self.unread_at_start is None:
+                self.unread_at_start = answer.info.num_pending or 0
             self._opening += 1
             self.acknowledged = start - 1
             self._position = max(self._position, start - 1)
@@ -302,6 +334,12 @@ class Consumer:
         elif info.created != self._stream_created:
             # Its sequences start anew, and ours would make us skip all of them.
             raise ServiceError(f"Stream {self._stream} was deleted and created again; start thenwire again.")
+        if info.state.last_seq < self._position:
+            # Sequences would be given a second time, and what has them would be skipped as known.
+            raise ServiceError(
+                f"Stream {self._stream} ends at {info.state.last_seq}, but {self._position} was read "
+                "already: it has lost its end or is an older copy; start thenwire again."
+            )
         return info
 
     def _note_lost(self, stream: StreamInfo, consumer: ConsumerInfo, start: int) -> None:
@@ -320,7 +358,5 @@ class Consumer:
 
     async def _end_supervisor(self) -> None:
         if self._supervisor is not None:
-            self._supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
+            await end(self._supervisor)
             self._supervisor = None

@@ -9,7 +9,7 @@ for each thing that is wrong, and again when it is right.
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from dsl.lists import read_list
 from dsl.model import NamedList
 from engine.matcher import ListChange
+from engine.service.changes import Change, at_once
 
 _log = logging.getLogger("thenwire.service")
 MIN_REFRESH_SECONDS = 1.0
@@ -79,14 +80,17 @@ def _signature(path: str) -> Signature:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-async def keep_fresh(processor: object) -> None:
-    """Read the lists of a processor again, each at its time, until cancelled. Returns if it has none."""
+async def keep_fresh(processor: object, change: Change = at_once) -> None:
+    """Read the lists of a processor again, each at its time, until cancelled. Returns if it has none.
+
+    ``change`` puts the entries in place.
+    """
     if not isinstance(processor, HasLists):
         return
-    await asyncio.gather(*(_keep_one(processor, found) for found in processor.refreshed))
+    await asyncio.gather(*(_keep_one(processor, found, change) for found in processor.refreshed))
 
 
-async def _keep_one(processor: HasLists, found: NamedList) -> None:
+async def _keep_one(processor: HasLists, found: NamedList, change_at: Change) -> None:
     assert found.path is not None
     assert found.refresh_ms is not None
     file = ListFile(found.path)
@@ -106,7 +110,7 @@ async def _keep_one(processor: HasLists, found: NamedList) -> None:
         if read.entries is None:
             continue
         try:
-            change = processor.replace_list(found.name, read.entries)
+            change = await change_at(_replacing(processor, found.name, read.entries))
         except Exception as error:  # whatever is in the file, the service goes on
             wrong = f"{type(error).__name__}: {error}"
             _log.exception("LIST %s: %s cannot be used; the entries of before stay", found.name, found.path)
@@ -119,3 +123,7 @@ async def _keep_one(processor: HasLists, found: NamedList) -> None:
                 *(found.name, change.added, change.removed, len(read.entries)),
             )
         wrong = None
+
+
+def _replacing(processor: HasLists, name: str, entries: tuple[str, ...]) -> Callable[[int], ListChange]:
+    return lambda _: processor.replace_list(name, entries)

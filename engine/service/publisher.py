@@ -76,6 +76,7 @@ class Publisher:
         self._replace = replace
         self._unsettled: dict[int, Outgoing] = {}
         self._lowest = 0
+        self._held = False
         self._bytes = 0
         self._to_send: deque[int] = deque()
         self._sent_at: dict[int, float] = {}
@@ -118,8 +119,19 @@ class Publisher:
         self._wake.set()
         self._update_full()
 
+    def hold(self) -> None:
+        """Be full until `release`: no further message of the input is processed from now on."""
+        self._held = True
+        self._update_full()
+
+    def release(self) -> None:
+        """End `hold`."""
+        self._held = False
+        self._update_full()
+        self._progress.set()
+
     async def wait_for_room(self) -> None:
-        """Return when fewer messages than the window are unsettled."""
+        """Return when fewer messages than the window are unsettled, and nobody holds the input."""
         while self.full:
             self._progress.clear()
             await self._progress.wait()
@@ -246,7 +258,7 @@ class Publisher:
             self._wake.set()
 
     def _update_full(self) -> None:
-        self.full = len(self._unsettled) >= 2 * self._window or self._bytes >= _WINDOW_BYTES
+        self.full = self._held or len(self._unsettled) >= 2 * self._window or self._bytes >= _WINDOW_BYTES
 
 
 def _headers(message: Outgoing) -> dict[str, str]:

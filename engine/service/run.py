@@ -1,29 +1,41 @@
-"""Glue: consume, process, publish, wait for the stream's acknowledgements, acknowledge the input.
+"""Glue: consume, process, publish, wait for the stream's acknowledgements, store the state, acknowledge the
+input.
 
-The order of the last three is what makes an alert impossible to lose: an input
-message is acknowledged only when everything it caused is stored. After a crash
-the messages since the last acknowledgement are processed again, and what they
-cause is dropped by its message id.
+The order of the last four is what makes an alert impossible to lose: an input
+message is acknowledged only when everything it caused is stored, and so is the
+state after it. After a crash the state of the last checkpoint is taken up, the
+messages after it are processed again, and what they cause a second time is
+dropped by its message id.
 """
 
 import asyncio
 import contextlib
+import inspect
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
 from nats.aio.msg import Msg
 
+from engine.service.changes import Companion
+from engine.service.checkpoints.barrier import Barrier
+from engine.service.checkpoints.model import Stateful, StateStore
+from engine.service.checkpoints.resume import created, resume
 from engine.service.connection import Connection
 from engine.service.consumer import Consumer
+from engine.service.ending import end
 from engine.service.errors import ServiceError
 from engine.service.lists import keep_fresh
+from engine.service.observer import CheckpointFacts, Observer, Running
+from engine.service.operations.tracing import with_trace
 from engine.service.processor import Outgoing, Processor
 from engine.service.publisher import Publisher
 from engine.service.settings import Settings
 from engine.service.streams import ensure_streams
 from engine.service.subjects import dead_letter
+from engine.service.ticks import Ticker, Waits
 
 _log = logging.getLogger("thenwire.service")
 _REFUSED_PAYLOAD = 1024
@@ -54,6 +66,14 @@ class RunReport(msgspec.Struct, frozen=True):
     """Removed by the stream's retention before they were read."""
     last_sequence_processed: int
     last_sequence_acked: int
+    checkpoints: int = 0
+    """Written; the first one that failed and was tried again counts once."""
+    checkpoint_failures: int = 0
+    """Attempts to write one that failed."""
+    last_sequence_stored: int = 0
+    """Of the last message that is in the stored state."""
+    longest_hold_ms: float = 0.0
+    """The longest that a checkpoint has held the event loop at a time."""
 
 
 async def run(
@@ -62,15 +82,27 @@ async def run(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[], None] | None = None,
+    observer: Observer | None = None,
+    store: StateStore | None = None,
+    fresh: bool = False,
+    companions: Sequence[Companion] = (),
 ) -> RunReport:
     """Run until ``stop`` is set, then finish what is queued, acknowledge it and close.
 
-    ``on_ready`` is called once the input is being read. Raises `ServiceError`
-    with one sentence when the service cannot start or go on; what was not
+    ``on_ready`` is called once the input is being read; ``observer`` looks on. With a ``store`` the
+    processor, which must be `Stateful`, goes on from the state in it, or with ``fresh`` from none; without
+    one, state lives no longer than this run. ``companions`` run beside it and may change what events mean.
+    Raises `ServiceError` with one sentence when the service cannot start or go on; what was not
     acknowledged is processed again by the next run.
     """
     connection = Connection(settings)
-    session = _Session(connection, settings, processor)
+    session = _Session(connection, settings, processor, store, fresh, companions)
+    if observer is not None:
+        try:
+            await observer.begin(session.running(stop))
+        except BaseException:
+            await observer.end()
+            raise
     starting = asyncio.ensure_future(session.open())
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -78,19 +110,31 @@ async def run(
         if not starting.done():
             return session.report()
         starting.result()
+        if observer is not None:
+            await observer.reading()
         if on_ready is not None:
             on_ready()
         await session.work(stopping)
         return session.report()
     finally:
-        await _end(starting)
-        await _end(stopping)
+        await end(starting)
+        await end(stopping)
+        if observer is not None:
+            await observer.end()
         await session.close()
         await connection.close()
 
 
 class _Session:
-    def __init__(self, connection: Connection, settings: Settings, processor: Processor) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        processor: Processor,
+        store: StateStore | None,
+        fresh: bool,
+        companions: Sequence[Companion],
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self._processor = processor
@@ -103,6 +147,12 @@ class _Session:
         self._commit_at = self._commit_after
         self._commit_now = asyncio.Event()
         self._finishing = False
+        self._fresh = fresh
+        self._companions = companions
+        self._received_ms = 0
+        self._changes: deque[tuple[Callable[[int], Any], asyncio.Future[Any]]] = deque()
+        # Whether what a run before may have read already is still to be read.
+        self._reading_again = False
         self._publisher = Publisher(
             connection,
             window=settings.publish_window,
@@ -110,6 +160,11 @@ class _Session:
             replace=_replace_refused,
         )
         self._consumer = Consumer(connection, settings, backpressure=self._publisher, handle=self._handle)
+        self._store = store
+        self._barrier: Barrier | None = None
+        if store is not None:
+            assert isinstance(processor, Stateful)
+            self._barrier = Barrier(store, processor, self._publisher, stream=settings.input_stream)
 
     async def open(self) -> None:
         await self._connection.open()
@@ -126,11 +181,19 @@ class _Session:
                 self._connection.failed.result()
             raise
         finally:
-            await _end(work)
+            await end(work)
 
     async def work(self, stopping: "asyncio.Future[Any]") -> None:
         committing = asyncio.ensure_future(self._commit_regularly())
-        refreshing = asyncio.ensure_future(keep_fresh(self._processor))
+        beside = [
+            asyncio.ensure_future(self._beside(keep_fresh(self._processor, self.change))),
+            *(asyncio.ensure_future(self._beside(start(self.change))) for start in self._companions),
+        ]
+        if isinstance(self._processor, Waits):
+            ticker = Ticker(
+                self._connection, self._settings, self._processor, lambda: self._consumer.position
+            )
+            beside.append(asyncio.ensure_future(self._beside(ticker.run())))
         try:
             await asyncio.wait(
                 [committing, stopping, self._connection.failed], return_when=asyncio.FIRST_COMPLETED
@@ -141,20 +204,56 @@ class _Session:
                 committing.result()
             await self._finish(committing)
         finally:
-            await _end(refreshing)
-            await _end(committing)
+            for task in beside:
+                await end(task)
+            await end(committing)
+
+    async def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever fails beside the service must be said, and ends it: it is part of what was asked for."""
+        try:
+            await work
+        except ServiceError as error:
+            self._connection.fail(error)
+        except Exception as error:
+            _log.exception("beside the service")
+            self._connection.fail(ServiceError(f"The service failed: {type(error).__name__}: {error}."))
+
+    async def change(self, apply: Callable[[int], Any]) -> Any:
+        """See ``engine.service.changes.Change``."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._changes.append((apply, future))
+        self._commit_now.set()
+        return await future
 
     async def close(self) -> None:
         await self._consumer.close()
         await self._publisher.close()
+        while self._changes:
+            self._changes.popleft()[1].cancel()
+        if self._store is not None:
+            await self._store.close()
 
     async def _open(self) -> None:
         await ensure_streams(self._connection.jetstream(), self._settings)
         await self._publisher.open()
-        await self._consumer.open()
+        if self._barrier is None:
+            await self._consumer.open()
+            return
+        stream = await self._consumer.stream()
+        assert self._store is not None
+        assert isinstance(self._processor, Stateful)
+        found = await resume(
+            *(self._store, self._processor, self._connection, stream, self._settings), fresh=self._fresh
+        )
+        self._barrier.begin(found.mark, created(stream))
+        if found.mark is not None:
+            self._received_ms = found.mark.received_ms
+            self._reading_again = True
+        await self._consumer.open(after=found.after)
 
     def _handle(self, message: Msg, sequence: int, received_ms: int) -> None:
         stream = self._stream
+        self._received_ms = received_ms
         try:
             outgoing = self._process(
                 message.data,
@@ -178,6 +277,8 @@ class _Session:
                     subject=message.subject,
                 )
             ]
+        if outgoing and message.headers:
+            outgoing = with_trace(outgoing, message.headers)
         for one in outgoing:
             self._publisher.enqueue(one)
         self._messages += 1
@@ -185,22 +286,75 @@ class _Session:
             self._commit_now.set()
 
     async def _commit_regularly(self) -> None:
+        interval = self._settings.commit_interval
+        if self._barrier is not None:
+            interval = self._settings.checkpoint_interval
+        due = asyncio.get_running_loop().time() + interval
         while not self._finishing:
+            now = asyncio.get_running_loop().time()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._commit_now.wait(), self._settings.commit_interval)
+                await asyncio.wait_for(self._commit_now.wait(), max(0.0, due - now))
             self._commit_now.clear()
-            await self._commit()
+            if not self._may_change():
+                # Changes that wait for their place must not make a checkpoint of every wake-up.
+                await self._commit()
+            elif self._changes:
+                await self._apply_changes()
+            else:
+                await self._commit()
+            due = asyncio.get_running_loop().time() + interval
 
-    async def _commit(self, *, final: bool = False) -> bool:
-        """Acknowledge all that is processed; False if it could not be confirmed."""
+    async def _commit(self, *, final: bool = False, even_if_unchanged: bool = False) -> bool:
+        """Store and acknowledge all that is processed; False if the server did not confirm."""
         cut = self._consumer.cut()
-        if cut is None:
+        position = self._consumer.position
+        self._commit_at = position + self._commit_after
+        barrier = self._barrier
+        if barrier is None:
+            if cut is None:
+                return True
+            await self._publisher.settled(self._publisher.last_number)
+        elif position > barrier.stored or even_if_unchanged or (final and not barrier.final):
+            await barrier.store(position, self._received_ms, final=final)
+        return cut is None or await self._consumer.acknowledge(cut, final=final)
+
+    def _may_change(self) -> bool:
+        """Whether what a run before can have read is behind us."""
+        if not self._reading_again:
             return True
-        last_caused = self._publisher.last_number
-        self._commit_at = cut.position + self._commit_after
-        # Between these two lines belongs whatever else must be safe before the input may be forgotten.
-        await self._publisher.settled(last_caused)
-        return await self._consumer.acknowledge(cut, final=final)
+        if self._messages < (self._consumer.unread_at_start or 0):
+            return False
+        self._reading_again = False
+        assert isinstance(self._processor, Stateful)
+        processor = self._processor
+        self._changes.appendleft(
+            (lambda _: processor.renew_lists(), asyncio.get_running_loop().create_future())
+        )
+        return True
+
+    async def _apply_changes(self) -> None:
+        """All changes that wait, at one place of the input, which stands still until they are stored."""
+        applied: list[tuple[asyncio.Future[Any], Any]] = []
+        self._publisher.hold()
+        try:
+            while self._changes:
+                apply, future = self._changes.popleft()
+                if future.cancelled():
+                    continue
+                try:
+                    result = apply(self._consumer.position)
+                    if inspect.isawaitable(result):
+                        # Beside the loop, which must not be held: the input is.
+                        result = await result
+                    applied.append((future, result))
+                except Exception as error:
+                    future.set_exception(error)
+            await self._commit(even_if_unchanged=True)
+        finally:
+            self._publisher.release()
+        for future, result in applied:
+            if not future.cancelled():
+                future.set_result(result)
 
     async def _finish(self, committing: asyncio.Future[None]) -> None:
         _log.info("stopping")
@@ -222,6 +376,32 @@ class _Session:
                 *(self._settings.stop_timeout, self._publisher.unsettled),
             )
 
+    def running(self, stop: asyncio.Event) -> Running:
+        """The parts, for an observer."""
+        return Running(
+            settings=self._settings,
+            processor=self._processor,
+            connection=self._connection,
+            consumer=self._consumer,
+            publisher=self._publisher,
+            stop=stop,
+            report=self.report,
+            checkpoint=self._checkpoint_facts,
+        )
+
+    def _checkpoint_facts(self) -> CheckpointFacts | None:
+        barrier = self._barrier
+        if barrier is None:
+            return None
+        return CheckpointFacts(
+            committed=barrier.committed,
+            committed_at=barrier.committed_at,
+            bytes=barrier.bytes,
+            seconds=barrier.seconds,
+            failures=barrier.failures,
+            problem=barrier.problem,
+        )
+
     def report(self) -> RunReport:
         return RunReport(
             messages=self._messages,
@@ -235,6 +415,10 @@ class _Session:
             lost=self._consumer.lost,
             last_sequence_processed=self._consumer.position,
             last_sequence_acked=self._consumer.acknowledged,
+            checkpoints=0 if self._barrier is None else self._barrier.committed,
+            checkpoint_failures=0 if self._barrier is None else self._barrier.failures,
+            last_sequence_stored=0 if self._barrier is None else self._barrier.stored,
+            longest_hold_ms=0.0 if self._barrier is None else self._barrier.longest_hold * 1000,
         )
 
 
@@ -258,9 +442,3 @@ def _replace_refused(message: Outgoing, reason: str) -> Outgoing | None:
         subject=message.subject,
     )
     return msgspec.structs.replace(letter, message_id=_REFUSED_PREFIX + message.message_id)
-
-
-async def _end(task: "asyncio.Future[Any]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task

@@ -5,13 +5,16 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from engine.service.changes import Companion
+from engine.service.checkpoints.model import StateStore
 from engine.service.errors import ServiceError
+from engine.service.observer import Observer
 from engine.service.processor import Processor
 from engine.service.run import RunReport, run
 from engine.service.settings import Settings
@@ -25,16 +28,21 @@ def serve(
     processor: Processor,
     *,
     on_ready: Callable[[Settings], None] | None = None,
+    observer: Observer | None = None,
+    store: StateStore | None = None,
+    fresh: bool = False,
+    companions: Sequence[Companion] = (),
 ) -> RunReport:
     """Run the service until SIGTERM or SIGINT, and return what it did.
 
     With ``settings.embedded`` it starts a NATS server of its own first and stops
     it last. ``on_ready`` gets the settings in force, with the address and token
-    of that server. A second signal ends at once, without finishing; no event is
-    lost by that. Raises `ServiceError` with one sentence.
+    of that server; ``observer``, ``store``, ``fresh`` and ``companions`` are those
+    of `run`. A second signal ends at once, without finishing; no event is lost by
+    that. Raises `ServiceError` with one sentence.
     """
     try:
-        return run_loop(_serve(settings, processor, on_ready))
+        return run_loop(_serve(settings, processor, on_ready, observer, store, fresh, companions))
     except asyncio.CancelledError:
         raise ServiceError(
             "Ended before everything was finished; the rest is processed again at the next start."
@@ -54,13 +62,29 @@ def run_loop(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 async def _serve(
-    settings: Settings, processor: Processor, on_ready: Callable[[Settings], None] | None
+    settings: Settings,
+    processor: Processor,
+    on_ready: Callable[[Settings], None] | None,
+    observer: Observer | None,
+    store: StateStore | None,
+    fresh: bool,
+    companions: Sequence[Companion],
 ) -> RunReport:
     stop = asyncio.Event()
     async with _server(settings) as (effective, server_ended):
         _install_handlers(stop)
         ready = None if on_ready is None else lambda: on_ready(effective)
-        working = asyncio.ensure_future(run(effective, processor, stop=stop, on_ready=ready))
+        working = asyncio.ensure_future(
+            run(
+                *(effective, processor),
+                stop=stop,
+                on_ready=ready,
+                observer=observer,
+                store=store,
+                fresh=fresh,
+                companions=companions,
+            )
+        )
         try:
             await asyncio.wait([working, server_ended], return_when=asyncio.FIRST_COMPLETED)
             if not working.done():

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from engine.service.contexts import read_context
 from engine.service.errors import SettingsError
 
 ENVIRONMENT = {
@@ -21,8 +22,10 @@ ENVIRONMENT = {
     "NATS_CA": "ca_file",
     "NATS_CERT": "certificate_file",
     "NATS_KEY": "key_file",
+    "NATS_TOKEN": "token",
 }
-"""Environment variable -> setting. The names are those of the NATS command-line client (ADR-21)."""
+"""Environment variable -> setting. The names are those of the NATS command-line client (ADR-21);
+NATS_CONTEXT names one of its contexts."""
 
 _LOGIN = ("credentials_file", "nkey_file", "user", "password", "token")
 _LISTS = ("servers", "input_subjects", "alerts_subjects", "ocsf_subjects", "dead_letter_subjects")
@@ -34,6 +37,8 @@ _DURATIONS = (
     "stop_timeout",
     "publish_timeout",
     "commit_interval",
+    "checkpoint_interval",
+    "tick_after",
     "idle_heartbeat",
 )
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -63,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
+    tls_first: bool = False
+    """Begin with TLS instead of waiting for the server's offer; the server must be set up for it."""
     jetstream_domain: str | None = None
     inbox_prefix: str = "_INBOX"
 
@@ -101,7 +108,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_ack_pending: int = 100_000
     """Messages delivered and not yet acknowledged before the server stops; above rate x commit interval."""
     commit_interval: float = 0.25
-    """Seconds between acknowledgements of the input."""
+    """Seconds between acknowledgements of the input when no state is kept."""
+    state: str | None = None
+    """Where the state is kept: a file, ``kv:BUCKET``, or ``none``. None: a file in the state directory."""
+    checkpoint_interval: float = 5.0
+    """Seconds between checkpoints: the state is stored, then the input acknowledged."""
+    tick_after: float = 5.0
+    """Seconds of silence in the input after which time goes on by a message of our own; 0 for never."""
     publish_window: int = 2000
     """Published messages waiting for their acknowledgement at a time."""
     publish_timeout: float = 5.0
@@ -110,6 +123,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds that the start waits for a server."""
     stop_timeout: float = 20.0
     """Seconds that a stop may take; what is unfinished then is processed again at the next start."""
+
+    http_address: str | None = None
+    """``host:port`` or a port of 127.0.0.1 for /healthz, /readyz and /metrics; None for no HTTP."""
+    endpoints: bool | None = None
+    """Answer requests over NATS (`thenwire top`, drain, ...). None: only with the embedded server."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -134,15 +152,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def load_settings(mapping: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Make `Settings` from ``mapping``, completed from ``environment`` (see `ENVIRONMENT`).
 
-    When the mapping says how to log in, no login is taken from the environment.
-    Raises `SettingsError` with one sentence.
+    ``mapping`` may have a ``context``: what it leaves open comes from that context of the NATS command-line
+    client, then from the environment, then from the context that NATS_CONTEXT names. Whoever says first how
+    to log in says all of it. Raises `SettingsError` with one sentence.
     """
-    values = dict(mapping)
-    login_given = any(values.get(name) is not None for name in _LOGIN)
-    for variable, name in ENVIRONMENT.items():
-        text = environment.get(variable, "")
-        if text and values.get(name) is None and not (login_given and name in _LOGIN):
-            values[name] = text
+    values = {name: value for name, value in mapping.items() if name != "context"}
+    given = {name: text for variable, name in ENVIRONMENT.items() if (text := environment.get(variable))}
+    if mapping.get("context") is not None:
+        _complete(values, read_context(str(mapping["context"]), environment))
+    _complete(values, given)
+    if mapping.get("context") is None and environment.get("NATS_CONTEXT"):
+        _complete(values, read_context(environment["NATS_CONTEXT"], environment))
     for name in _LISTS:
         if isinstance(values.get(name), str):
             values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
@@ -153,6 +173,14 @@ def load_settings(mapping: Mapping[str, Any], environment: Mapping[str, str]) ->
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_sentence(str(error))) from None
+
+
+def _complete(values: dict[str, Any], further: Mapping[str, Any]) -> None:
+    """Put in what ``values`` leaves open; a login comes from one place as a whole."""
+    login_given = any(values.get(name) is not None for name in _LOGIN)
+    for name, value in further.items():
+        if values.get(name) is None and not (login_given and name in _LOGIN):
+            values[name] = value
 
 
 def parse_duration(text: str, name: str) -> float:
@@ -167,6 +195,11 @@ def without_login(url: str) -> str:
     """A server URL fit for a log: without user, password or token."""
     scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def valid_name(text: str) -> bool:
+    """Whether ``text`` may name a stream or a consumer."""
+    return _NAME.fullmatch(text) is not None
 
 
 def _sentence(message: str) -> str:
@@ -238,6 +271,8 @@ def _check_numbers(settings: Settings) -> None:
         "pull_bytes": 64 * 1024,
         "idle_heartbeat": 0.1,
         "commit_interval": 0.01,
+        "checkpoint_interval": 0.01,
+        "tick_after": 0.0,
         "publish_window": 1,
         "publish_timeout": 0.1,
         "connect_timeout": 0.1,

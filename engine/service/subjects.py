@@ -29,6 +29,9 @@ LONGEST_HEADER_VALUE = 512
 LARGEST_DEAD_LETTER = 64 * 1024
 """Bytes of the offending message that a dead letter keeps."""
 
+TICK = b'{"kind":"thenwire.tick"}'
+"""The whole payload of a tick (``ticks``). Whoever may publish events may publish it; it only says "now"."""
+
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_-]")
 _ESCAPE = re.compile(rb"=([0-9A-F]{2})")
@@ -76,6 +79,13 @@ def alert_subject(severity: str, rule: str, device: str) -> str:
 def finding_subject(alert: str) -> str:
     """The subject of an alert's OCSF form: that of the alert with ``ocsf`` in front instead of ``alerts``."""
     return "ocsf" + alert.removeprefix("alerts")
+
+
+def tick_subject(input_subjects: tuple[str, ...]) -> str:
+    """Where ticks go: the first subject of the input with names in place of its wildcards."""
+    tokens = input_subjects[0].split(".")
+    named = {"*": "thenwire", ">": "thenwire.tick"}
+    return ".".join(named.get(token, token) for token in tokens)
 
 
 def dead_letter_subject(reason: str) -> str:

@@ -15,13 +15,13 @@ import msgspec
 from engine.alerting.identity import semantic_hash
 from engine.baselines.declared import OtherState as OtherState
 from engine.sightings import SightingsState
-from engine.state import devices
+from engine.state import devices, logs
 from engine.state.objects import Reader, Writer
 
 if TYPE_CHECKING:
     from engine.matcher import Matcher
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the format. It grows with any change to what is written."""
 _SIGHTINGS = msgspec.msgpack.Decoder(SightingsState)
 
@@ -29,6 +29,7 @@ _SIGHTINGS = msgspec.msgpack.Decoder(SightingsState)
 def snapshot(matcher: Matcher) -> bytes:
     """All that a matcher knows."""
     writer = Writer()
+    shared = logs.written(matcher.logs, writer)
     rules = [devices.written(runtime, writer) for runtime in matcher.runtimes]
     return msgspec.msgpack.encode(
         [
@@ -39,7 +40,8 @@ def snapshot(matcher: Matcher) -> bytes:
             matcher.clocks.state(),
             matcher.debt.state(),
             {kind: made.state() for kind, made in matcher.kinds.items()},
-            matcher.heard,
+            {kind: fit.state() for kind, fit in matcher.fits.items()},
+            shared,
             matcher.position,
             msgspec.msgpack.encode(matcher.sightings.state()),
             matcher.baselines.encode(),
@@ -68,19 +70,21 @@ def restore(matcher: Matcher, state: bytes) -> None:
 
 
 def _restore(matcher: Matcher, rest: list[object]) -> None:
-    of, tables, rules, clocks, debt, kinds, heard, position, sightings, baselines, lists = rest
+    of, tables, rules, clocks, debt, kinds, fits, shared, position, sightings, baselines, lists = rest
     if of != digest(matcher):
         raise OtherState("the state is of other rules or PARAMs than these")
     for name, entries in lists.items():  # type: ignore[attr-defined]  # as it was written
         matcher.plan.lists[name].replace(tuple(entries))
     reader = Reader(tables, matcher.event_types)  # type: ignore[arg-type]  # as it was written
+    logs.restore(matcher.logs, shared, reader)  # type: ignore[arg-type]  # likewise
     for runtime, plain in zip(matcher.runtimes, rules, strict=True):  # type: ignore[call-overload]  # likewise
-        devices.restore(runtime, plain, reader)
+        devices.restore(runtime, plain, reader, matcher.logs)
     matcher.clocks.restore(clocks)  # type: ignore[arg-type]  # likewise
     matcher.debt.restore(debt, matcher.runtimes)  # type: ignore[arg-type]  # likewise
     for kind, cells in kinds.items():  # type: ignore[attr-defined]  # likewise
         matcher.kinds[kind].restore(cells)
-    matcher.hear(heard)  # type: ignore[arg-type]  # likewise
+    for kind, counters in fits.items():  # type: ignore[attr-defined]  # likewise
+        matcher.fits[kind].restore(counters)
     matcher.position = position  # type: ignore[assignment]  # likewise
     matcher.sightings.restore(_SIGHTINGS.decode(sightings))  # type: ignore[arg-type]  # likewise
     matcher.baselines.decode(baselines)  # type: ignore[arg-type]  # likewise

@@ -6,22 +6,40 @@ import heapq
 
 from engine.automaton import Automaton
 from engine.automaton import KeyState as Waiting
+from engine.pair import Pair
 from engine.search import KeyState as Indexed
 from engine.search import Search
 from engine.state.objects import Plain, Reader, Writer
 
 
-def written(automaton: Automaton | Search, to: Writer) -> list[Plain]:
+def written(automaton: Automaton | Pair | Search, to: Writer) -> list[Plain]:
     """What an automaton knows."""
+    if isinstance(automaton, Pair):
+        return _pair(automaton, to)
     return _search(automaton, to) if isinstance(automaton, Search) else _automaton(automaton, to)
 
 
-def restore(automaton: Automaton | Search, plain: list[Plain], of: Reader) -> None:
+def restore(automaton: Automaton | Pair | Search, plain: list[Plain], of: Reader) -> None:
     """Give a new automaton of the same rule what another knew."""
     if isinstance(automaton, Search):
         _restore_search(automaton, plain, of)
+    elif isinstance(automaton, Pair):
+        _restore_pair(automaton, plain, of)
     else:
         _restore_automaton(automaton, plain, of)
+
+
+def _pair(automaton: Pair, to: Writer) -> list[Plain]:
+    keys = [[list(key), [to.kept(kept) for kept in waiting]] for key, waiting in automaton.keys.items()]
+    capped = [[list(key), until] for key, until in (automaton.capped or {}).items()]
+    return [keys, capped, automaton.dropped]
+
+
+def _restore_pair(automaton: Pair, plain: list[Plain], of: Reader) -> None:
+    keys, capped, automaton.dropped = plain
+    automaton.keys = {tuple(key): [of.kept(number) for number in waiting] for key, waiting in keys}
+    if capped:
+        automaton.capped = {tuple(key): until for key, until in capped}
 
 
 def _automaton(automaton: Automaton, to: Writer) -> list[Plain]:

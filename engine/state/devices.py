@@ -6,7 +6,8 @@ import msgspec
 
 from engine.alerts import Alert
 from engine.caps import Caps
-from engine.device_state import DeviceState, Published, Stale
+from engine.device_log import DeviceLogs
+from engine.device_state import DeviceState, Published, Stale, new_state
 from engine.rule_runtime import RuleRuntime
 from engine.state import automata
 from engine.state.objects import Plain, Reader, Writer
@@ -18,34 +19,22 @@ _STORM = msgspec.msgpack.Decoder(Storm)
 
 def written(runtime: RuleRuntime, to: Writer) -> list[Plain]:
     """All that one rule knows."""
-    counters = [runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates]
-    said = [runtime.said.matches, runtime.said.suppressed]
-    storms = [msgspec.msgpack.encode(storm) for storm in runtime.storms.all]
     buckets = [
         [number, [state.device for state in bucket]] for number, bucket in runtime.expiry.buckets.items()
     ]
     return [
-        [*counters, *said, runtime.forgotten],
-        _caps(runtime.caps),
-        [storms, list(runtime.storms.devices)],
+        _own(runtime),
         [buckets, runtime.expiry.next],
-        runtime.waiting,
-        [_device(state, to) for state in runtime.devices.values()],
+        [device_written(state, to) for state in runtime.devices.values()],
     ]
 
 
-def restore(runtime: RuleRuntime, plain: list[Plain], of: Reader) -> None:
-    """Give a new runtime of the same rule what another knew."""
-    counters, caps, (storms, stormy), (buckets, next_), runtime.waiting, devices = plain
-    runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates = counters[:5]
-    runtime.said.matches, runtime.said.suppressed, runtime.forgotten = counters[5:]
-    runtime.caps.total, recent = caps
-    runtime.caps.recent.update(recent)
-    for storm in storms:
-        runtime.storms.put(_STORM.decode(storm))
-    runtime.storms.devices = dict.fromkeys(stormy)
+def restore(runtime: RuleRuntime, plain: list[Plain], of: Reader, logs: DeviceLogs) -> None:
+    """Give a new runtime of the same rule what another knew. ``logs``: of the devices, restored before."""
+    own, (buckets, next_), devices = plain
+    _restore_own(runtime, own)
     for row in devices:
-        state = _restored(runtime, row, of)
+        state = device_restored(runtime, row, of, logs)
         runtime.devices[state.device] = state
     runtime.expiry.buckets.update(
         {number: [runtime.devices[device] for device in of_bucket] for number, of_bucket in buckets}
@@ -53,11 +42,61 @@ def restore(runtime: RuleRuntime, plain: list[Plain], of: Reader) -> None:
     runtime.expiry.next = next_
 
 
+def shared_written(runtime: RuleRuntime, to: Writer) -> list[Plain]:
+    """What one rule knows of no device; all of it for a fleet rule."""
+    fleet = [device_written(state, to) for state in runtime.devices.values()] if runtime.plan.fleet else []
+    return [_own(runtime), fleet]
+
+
+def shared_restore(runtime: RuleRuntime, plain: list[Plain], of: Reader) -> None:
+    """Take back what :func:`shared_written` gave."""
+    own, fleet = plain
+    _restore_own(runtime, own)
+    for row in fleet:
+        state = _restored(runtime, row, of)
+        runtime.devices[state.device] = state
+        last = runtime.last(state)
+        runtime.expiry.add(state, max(last, 0))
+
+
+def device_restored(runtime: RuleRuntime, row: list[Plain], of: Reader, logs: DeviceLogs) -> DeviceState:
+    """What one rule knows of one device, from what :func:`device_written` gave."""
+    state = _restored(runtime, row, of)
+    log = logs.logs.get(state.device)
+    if log is not None and runtime.plan.index in log.states:
+        state.log = log
+    return state
+
+
+def _own(runtime: RuleRuntime) -> list[Plain]:
+    counters = [runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates]
+    said = [runtime.said.matches, runtime.said.suppressed]
+    storms = [msgspec.msgpack.encode(storm) for storm in runtime.storms.all]
+    return [
+        [*counters, *said, runtime.forgotten],
+        _caps(runtime.caps),
+        [storms, list(runtime.storms.devices)],
+        runtime.waiting,
+    ]
+
+
+def _restore_own(runtime: RuleRuntime, plain: list[Plain]) -> None:
+    counters, caps, (storms, stormy), runtime.waiting = plain
+    runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates = counters[:5]
+    runtime.said.matches, runtime.said.suppressed, runtime.forgotten = counters[5:]
+    runtime.caps.total, recent = caps
+    runtime.caps.recent.update(recent)
+    for storm in storms:
+        runtime.storms.put(_STORM.decode(storm))
+    runtime.storms.devices = dict.fromkeys(stormy)
+
+
 def _caps(caps: Caps) -> list[Plain]:
     return [caps.total, caps.recent]
 
 
-def _device(state: DeviceState, to: Writer) -> list[Plain]:
+def device_written(state: DeviceState, to: Writer) -> list[Plain]:
+    """What one rule knows of one device."""
     numbers = {id(published): number for number, published in enumerate(state.published)}
     published = [
         [
@@ -80,15 +119,15 @@ def _device(state: DeviceState, to: Writer) -> list[Plain]:
         list(state.armed.items()),
         published,
         [[list(group), count] for group, count in state.counts.items()],
-        [state.advanced, state.known_from, state.longest],
+        [state.advanced, state.known_from, state.longest, state.started, state.told],
         None if stale is None else [to.kept(stale.cause), stale.first, stale.last],
     ]
 
 
 def _restored(runtime: RuleRuntime, row: list[Plain], of: Reader) -> DeviceState:
     device, history, automaton, held, armed, published, counts, times, stale = row
-    state = DeviceState(runtime.plan, device, times[1])
-    state.advanced, _, state.longest = times
+    state = new_state(runtime.plan, device, times[1])
+    state.advanced, _, state.longest, state.started, state.told = times
     state.history = [of.kept(number) for number in history]
     automata.restore(state.automaton, automaton, of)
     if held:

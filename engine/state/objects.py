@@ -7,6 +7,7 @@ went in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Union
 
 import msgspec
@@ -17,6 +18,7 @@ from engine.elements import Deadline, Group
 from engine.events import Event
 from engine.kept import Kept
 
+_READINGS = msgspec.msgpack.Decoder(dict[str, Reading])
 Plain = Any
 """What MessagePack can hold: numbers, text, lists and maps of such."""
 
@@ -26,7 +28,7 @@ class Writer:
 
     def __init__(self) -> None:
         self._events: dict[int, int] = {}
-        self._readings: dict[int, int] = {}
+        self._reading_numbers: dict[int, int] = {}
         self._kept: dict[int, int] = {}
         self._hold: list[object] = []
         self._event_table: list[bytes] = []
@@ -41,9 +43,8 @@ class Writer:
         """The number of a kept event that is no group and no deadline."""
         number = self._kept.get(id(kept))
         if number is None:
-            row = [self._event(kept.event), kept.position, kept.mask, list(kept.key), None]
-            if kept.readings is not None:
-                row[4] = self._reading(kept.readings)
+            readings = self.readings(kept.readings)
+            row = [self.event(kept.event), kept.position, kept.mask, list(kept.key), readings]
             number = self._kept[id(kept)] = len(self._kept_table)
             self._kept_table.append(row)
             self._hold.append(kept)
@@ -73,7 +74,8 @@ class Writer:
     def match(self, match: Match) -> list[Plain]:
         return [list(match.key), match.chain, self.events(match.events), match.capped, list(match.waits)]
 
-    def _event(self, event: Event) -> int:
+    def event(self, event: Event) -> int:
+        """The number of an event."""
         number = self._events.get(id(event))
         if number is None:
             number = self._events[id(event)] = len(self._event_table)
@@ -81,10 +83,13 @@ class Writer:
             self._hold.append(event)
         return number
 
-    def _reading(self, readings: dict[str, Reading]) -> int:
-        number = self._readings.get(id(readings))
+    def readings(self, readings: dict[str, Reading] | None) -> int | None:
+        """The number of the baseline values of an event."""
+        if readings is None:
+            return None
+        number = self._reading_numbers.get(id(readings))
         if number is None:
-            number = self._readings[id(readings)] = len(self._reading_table)
+            number = self._reading_numbers[id(readings)] = len(self._reading_table)
             self._reading_table.append(msgspec.msgpack.encode(readings))
             self._hold.append(readings)
         return number
@@ -95,25 +100,37 @@ class Reader:
 
     Args:
         state: the tables.
-        types: every type of event there can be, those of alerts included.
+        types: every type of event there can be, those of alerts included; or :meth:`decoder` of them.
     """
 
-    def __init__(self, state: list[Plain], types: list[type[Event]]) -> None:
+    def __init__(self, state: list[Plain], types: list[type[Event]] | Callable[[bytes], Event]) -> None:
         events, readings, self._rows = state
-        union: Any = Union[tuple(types)] if types else Event  # noqa: UP007 - built at run time
-        decode = msgspec.msgpack.Decoder(union).decode
+        decode = self.decoder(types) if isinstance(types, list) else types
         self._events: list[Event] = [decode(raw) for raw in events]
-        of_reading = msgspec.msgpack.Decoder(dict[str, Reading]).decode
-        self._readings = [of_reading(raw) for raw in readings]
+        self._readings = [_READINGS.decode(raw) for raw in readings]
         self._made: dict[int, Kept] = {}
+
+    @staticmethod
+    def decoder(types: list[type[Event]]) -> Callable[[bytes], Event]:
+        """What reads events of these types, for who has many readers to make."""
+        union: Any = Union[tuple(types)] if types else Event  # noqa: UP007 - built at run time
+        return msgspec.msgpack.Decoder(union).decode
 
     def kept(self, number: int) -> Kept:
         found = self._made.get(number)
         if found is None:
             event, position, mask, key, readings = self._rows[number]
-            known = None if readings is None else self._readings[readings]
+            known = self.readings(readings)
             found = self._made[number] = Kept(self._events[event], position, mask, tuple(key), known)
         return found
+
+    def event(self, number: int) -> Event:
+        """An event by its number."""
+        return self._events[number]
+
+    def readings(self, number: int | None) -> dict[str, Reading] | None:
+        """The baseline values of an event by their number."""
+        return None if number is None else self._readings[number]
 
     def element(self, plain: Plain) -> Kept:
         if isinstance(plain, int):

@@ -41,7 +41,7 @@ def samples(made: Matcher, name: str, key: tuple[Any, ...]) -> int:
     """What a robust baseline has learned for a key."""
     estimator = made.baselines.estimators[name]
     found = estimator.rows.find(estimator.rows.key(key))
-    return 0 if found is None else estimator.reading(*found, 1.0, None, START, None).samples
+    return 0 if found is None else estimator.reading(found, 1.0, None, START, None).samples
 
 
 # --- which data feeds which estimator

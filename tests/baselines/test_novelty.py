@@ -95,12 +95,12 @@ def test_a_hash_across_two_entries_is_not_found() -> None:
     """Half of one value's hash and its time read like the hash of another."""
     one = One("novelty")
     time = warm(one)
-    holder, row = one.rows.at(KEY, time // MINUTE)
+    row = one.rows.at(KEY, time // MINUTE)
     first = bytes(range(1, 9))
-    assert one.estimator._take(holder, row, time, first) == 1  # type: ignore[attr-defined]
+    assert one.estimator._take(row, time, first) == 1  # type: ignore[attr-defined]
     other = first[4:] + (time // STEP).to_bytes(4, "little")
-    assert one.estimator._take(holder, row, time, other) == 1  # type: ignore[attr-defined]
-    assert one.estimator._take(holder, row, time, other) == 0  # type: ignore[attr-defined]
+    assert one.estimator._take(row, time, other) == 1  # type: ignore[attr-defined]
+    assert one.estimator._take(row, time, other) == 0  # type: ignore[attr-defined]
 
 
 def test_a_cold_key_is_judged_by_its_warm_peer() -> None:

@@ -4,7 +4,7 @@ from math import expm1
 
 import numpy as np
 import pytest
-from one import MINUTE, One
+from one import MINUTE, One, levels
 
 EVERY = 5 * MINUTE
 MONTH = 8_640
@@ -24,15 +24,15 @@ def poisoned(growth: float, noise: float, history: int, seed: int) -> tuple[int 
         told = one.observe(bucket * EVERY, expm1(level + random.normal(0, noise)))
     found = one.rows.find(("d1", "app"))
     assert found is not None
-    holder, row = found
-    transfer = expm1(holder.d[1] + 10 * holder.d[2])
+    centre, spread = levels(one, found)[1:3]
+    transfer = expm1(centre + 10 * spread)
     drifted = None
     for bucket in range(history, history + 20_000):
         level += np.log1p(growth)
         told = one.observe(bucket * EVERY, expm1(level + random.normal(0, noise)))
         if drifted is None and told.drift > PASSED:
             drifted = bucket
-        if one.estimator.ask("deviation")(holder, row, transfer, None) < BLIND:
+        if one.estimator.ask("deviation")(found, transfer, None) < BLIND:
             return drifted, bucket
     return drifted, None
 

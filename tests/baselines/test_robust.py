@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one import DAY, KEY, MINUTE, One
+from one import DAY, KEY, MINUTE, One, levels
 
 from engine.baselines.robust import FLOOR, HALF_LIFE_SAMPLES, REFUSE_ABOVE, SPREAD_LIMIT
 
@@ -29,8 +29,7 @@ def cells(one: One) -> tuple[float, ...]:
     """Open sum, centre, spread, slow centre, slow spread of the only key."""
     found = one.rows.find(one.rows.key(KEY))
     assert found is not None
-    holder, row = found
-    return tuple(holder.d[row * 5 : row * 5 + 5])
+    return levels(one, found)
 
 
 # --- the properties of LANGUAGE.md
@@ -167,12 +166,11 @@ def test_the_peer_does_not_learn_what_its_key_refuses() -> None:
     for bucket in range(20):
         one.observe(bucket * EVERY, 1000)
     assert one.peer_rows is not None
-    holder = one.peer_rows.outer["app"]
-    samples = holder.n[3]
+    samples = one.peer_rows.outer["app"].n[3]
     assert samples == 19
     one.observe(20 * EVERY, 1e9)
     one.observe(21 * EVERY, 1000)
-    assert holder.n[3] == samples + 1  # the bucket before the spike, and not the spike
+    assert one.peer_rows.outer["app"].n[3] == samples + 1  # the bucket before the spike, and not the spike
 
 
 def test_not_even_a_peer_for_which_it_is_usual() -> None:
@@ -183,11 +181,10 @@ def test_not_even_a_peer_for_which_it_is_usual() -> None:
         for device in range(4):
             one.observe(bucket * EVERY, 1e9, (f"heavy{device}", "app"))
     assert one.peer_rows is not None
-    holder = one.peer_rows.outer["app"]
     one.observe(20 * EVERY, 1e9)
-    before = holder.n[3]
+    before = one.peer_rows.outer["app"].n[3]
     one.observe(21 * EVERY, 1000)
-    assert holder.n[3] == before
+    assert one.peer_rows.outer["app"].n[3] == before
 
 
 # --- the formula

@@ -10,7 +10,7 @@ from one import DAY, MINUTE, One
 
 from engine.baselines.declared import ESTIMATORS
 from engine.baselines.estimator import Terms
-from engine.baselines.rows import HEAD, IDLE_MS, TEND_AT_ONCE, Rows
+from engine.baselines.rows import BORN, HEAD, IDLE_MS, TEND_AT_ONCE, Rows
 
 ROBUST = 52
 """Five doubles and three numbers of 4 bytes."""
@@ -33,25 +33,37 @@ def test_a_key_is_found_again(names: tuple[str, ...], parts: tuple[object, ...],
     rows.reserve(1, 0, 0)
     assert rows.key(parts) == key
     assert rows.find(key) is None
-    holder, row = rows.at(key, 5)
-    holder.d[row] = 7.0
-    found = rows.find(key)
-    assert found == (holder, row)
+    row = rows.at(key, 5)
+    row[HEAD] = 7.0
+    assert rows.find(key) is row
+    for _ in range(2):
+        rows.turn()
+        found = rows.find(key)
+        assert found is not None
+        assert found[: HEAD + 1] == [5, 5, 7.0]
     assert len(rows) == 1
 
 
-def test_beyond_the_cap_the_least_recently_used_app_goes() -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_beyond_the_cap_the_least_recently_used_app_goes(turned: bool) -> None:
     rows = Rows(("device", "app"), most_inner=3)
     rows.reserve(1, 1, 1)
     for minute, app in enumerate(["a", "b", "c", "a"]):
-        holder, row = rows.at(("d", app), minute)
-        holder.d[row] = holder.n[row * 3 + 2] = 7
-        holder.x[row] = b"known"
-    holder, row = rows.at(("d", "e"), 10)
+        row = rows.at(("d", app), minute)
+        row[2:5] = [7, 7.0, b"known"]
+        if turned:
+            rows.turn()
+    row = rows.at(("d", "e"), 10)
     assert (rows.evicted, len(rows)) == (1, 3)
     assert rows.find(("d", "b")) is None
     # The row that is used again is empty.
-    assert (holder.d[row], holder.x[row], list(holder.n[row * 3 : row * 3 + 3])) == (0.0, None, [10, 10, 0])
+    assert row[:5] == [10, 10, 0, 0.0, None]
+    rows.turn()
+    assert [known[:5] for app in "ace" if (known := rows.find(("d", app)))] == [
+        [3, 0, 7, 7.0, b"known"],
+        [2, 2, 7, 7.0, b"known"],
+        [10, 10, 0, 0.0, None],
+    ]
 
 
 def test_beyond_the_cap_of_devices_an_old_one_goes() -> None:
@@ -79,7 +91,7 @@ def test_a_key_is_kept_as_long_as_a_baseline_looks_back() -> None:
     one = One("novelty", over_ms=90 * DAY)
     one.observe(0, "x")
     one.observe(80 * DAY, "x")
-    assert one.rows.born(*(one.rows.find(("d1", "app")) or pytest.fail("no row"))) == 0
+    assert (one.rows.find(("d1", "app")) or pytest.fail("no row"))[BORN] == 0
 
 
 def test_idle_devices_give_their_memory_back_as_others_come() -> None:
@@ -131,14 +143,17 @@ def held(*using: str, values: int = 0) -> float:
     """Bytes for each (device, app) with these baselines, keys, dicts and arrays included."""
     rows = Rows(("device", "app"))
     made = [ESTIMATORS[name] for name in using]
-    rooms = [rows.reserve(x.doubles, x.ints, x.objects) for x in made]
+    rooms = [rows.reserve(x.doubles, x.ints, x.objects, x.remembered) for x in made]
     baselines = [x(Terms("b", every_ms=300_000), rows, room) for x, room in zip(made, rooms, strict=True)]
     for device in range(DEVICES):
         for app in range(APPS):
-            holder, row = rows.at((f"device-{device}", f"com.example.app{app}"), 0)
+            row = rows.at((f"device-{device}", f"com.example.app{app}"), 0)
             for one in baselines:
                 for value in range(values or 1):
-                    one.observe(holder, row, 0, value if values else 1.0, None)
+                    one.observe(row, 0, value if values else 1.0, None)
+    rows.turn()
+    rows.turn()
+    assert not rows.live
     size = sys.getsizeof(rows.outer)
     for device, holder in rows.outer.items():
         assert holder.rows is not None

@@ -68,7 +68,7 @@ def readings(made: Matcher, step: tuple[int, int, int, int, int]) -> dict[str, R
         parts = [wire.get(field) for field in estimator.rows.names]
         found = None if None in parts else estimator.rows.find(estimator.rows.key(tuple(parts)))
         if found is not None and estimator.using in ("robust", "fanout", "cadence"):
-            said[name] = estimator.reading(*found, 1.0, None, time, None)
+            said[name] = estimator.reading(found, 1.0, None, time, None)
     return said
 
 
@@ -147,7 +147,7 @@ def test_another_version_is_refused() -> None:
     state = msgspec.msgpack.decode(matcher().baselines.encode())
     state[0] = STATE_VERSION + 1
     said = refusal(matcher().baselines, msgspec.msgpack.encode(state))
-    assert said == "the state of the baselines is of version 2, this engine reads 1"
+    assert said == "the state of the baselines is of version 3, this engine reads 2"
 
 
 @pytest.mark.parametrize(

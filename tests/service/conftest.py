@@ -47,11 +47,13 @@ class Tools:
         self.binary = binary
         self.directory = directory
 
-    def with_server(self, scenario: Callable[[EmbeddedServer], Awaitable[None]]) -> None:
+    def with_server(
+        self, scenario: Callable[[EmbeddedServer], Awaitable[None]], *, patience: float = _PATIENCE_SECONDS
+    ) -> None:
         """Run ``scenario`` against a fresh embedded server."""
 
         async def inside() -> None:
-            async with asyncio.timeout(_PATIENCE_SECONDS), self.embedded("nats") as server:
+            async with asyncio.timeout(patience), self.embedded("nats") as server:
                 await scenario(server)
 
         run_loop(inside())
@@ -74,10 +76,10 @@ class Tools:
 
     @staticmethod
     @asynccontextmanager
-    async def service(settings: Settings, processor: Processor) -> AsyncIterator["Service"]:
-        """The service in a task, ready. Leaving stops it and fails if it failed."""
+    async def service(settings: Settings, processor: Processor, **more: Any) -> AsyncIterator["Service"]:
+        """The service in a task, ready; ``more`` is for `run`. Leaving stops it and fails if it failed."""
         stop, ready = asyncio.Event(), asyncio.Event()
-        task = asyncio.ensure_future(run(settings, processor, stop=stop, on_ready=ready.set))
+        task = asyncio.ensure_future(run(settings, processor, stop=stop, on_ready=ready.set, **more))
         waiting = asyncio.ensure_future(ready.wait())
         await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

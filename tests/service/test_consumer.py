@@ -31,7 +31,7 @@ class FakeServer:
         return self
 
     async def stream_info(self, _: str) -> Any:
-        return SimpleNamespace(created=1, state=SimpleNamespace(first_seq=1))
+        return SimpleNamespace(created=1, state=SimpleNamespace(first_seq=1, last_seq=1_000))
 
     async def consumer_info(self, *_: str) -> Any:
         config = SimpleNamespace(
@@ -45,9 +45,10 @@ class FakeServer:
         floor = SimpleNamespace(stream_seq=self.floor)
         return SimpleNamespace(config=config, ack_floor=floor, delivered=floor)
 
-    async def reset_consumer(self, *_: str, seq: int) -> None:
+    async def reset_consumer(self, *_: str, seq: int) -> Any:
         self.resets.append(seq)
         self.floor = seq - 1
+        return SimpleNamespace(info=SimpleNamespace(num_pending=0))
 
     def new_inbox(self) -> str:
         return "_INBOX.me"

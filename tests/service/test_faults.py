@@ -24,7 +24,7 @@ authorization {
     { user: op, password: op }
     { user: engine, password: engine, permissions: {
         publish: { allow: [ALLOWED] }
-        subscribe: { allow: ["_INBOX_eng.>"] }
+        subscribe: { allow: ["_INBOX_thenwire.>"] }
     } }
   ]
 }
@@ -95,7 +95,7 @@ def test_files_that_are_not_there(tools: Any, changes: dict[str, str], words: st
 
 def test_the_permissions_in_the_documentation_are_enough_and_a_missing_one_is_a_sentence(tools: Any) -> None:
     document = (Path(__file__).parent.parent.parent / "docs" / "reference" / "nats.md").read_text()
-    for subject in [*_NEEDED, "alerts.>", "_INBOX_eng.>"]:
+    for subject in [*_NEEDED, "alerts.>", "_INBOX_thenwire.>"]:
         assert f"`{subject}`" in document
 
     def allowed(subjects: list[str]) -> str:
@@ -118,7 +118,7 @@ def test_the_permissions_in_the_documentation_are_enough_and_a_missing_one_is_a_
                 user="engine",
                 password="engine",
                 manage_streams=False,
-                inbox_prefix="_INBOX_eng",
+                inbox_prefix="_INBOX_thenwire",
                 commit_interval=0.05,
             )
             try:

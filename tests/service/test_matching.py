@@ -124,6 +124,7 @@ def test_the_command_stops_on_sigterm_and_loses_nothing(tmp_path: Path, binary: 
     async def service(url: str, token: str) -> Any:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "engine.cli", "run", "--rules", str(rules), "--servers", url,
+            "--state", str(tmp_path / "s"),
             env={**os.environ, "NATS_URL": url, "THENWIRE_TOKEN": token},
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -51,7 +51,7 @@ def _keys(estimator: Estimator, observer: Observer) -> KeysByBucket:
         part = found.setdefault(bucket_of(known) if known is not None else None, Keys())
         for inner, row in [(None, 0)] if holder.rows is None else list(holder.rows.items()):
             part.all += 1
-            warm = estimator.warm(holder, row)
+            warm = estimator.warm(rows.unpacked(holder, row))
             part.ready += warm
             part.answered += warm or _peer_warm(estimator, outer, inner)
     return found
@@ -69,4 +69,4 @@ def _peer_warm(estimator: Estimator, outer: Any, inner: Any) -> bool:
     else:
         parts = dict(zip(names, outer if isinstance(outer, tuple) else (outer,), strict=True))
     found = peer.rows.find(peer.rows.key(tuple(parts[name] for name in peer.rows.names)))
-    return found is not None and peer.warm(*found)
+    return found is not None and peer.warm(found)

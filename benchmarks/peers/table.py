@@ -1,0 +1,148 @@
+"""The peers: how each is used, in which reading it counts, and what it cannot say."""
+
+from __future__ import annotations
+
+from benchmarks.peers.peer import Peer
+
+W1_ALL = {"w1": "all"}
+OURS = dict.fromkeys(("w1", "w2", "w3-1", "w3-10", "w3-100", "w3-1000"), "latest")
+
+THENWIRE = Peer(
+    name="thenwire",
+    module="ours",
+    style="per event",
+    reading=OURS,
+    how="bytes in, alerts as bytes out, one core",
+    cannot="",
+)
+REFERENCE = Peer(
+    name="by hand",
+    module="ours:reference",
+    style="per event",
+    reading=OURS,
+    how="Python with msgspec and dicts for just these rules; it counts and writes no alert",
+    cannot="any other rule",
+)
+PEERS = (
+    Peer(
+        name="DuckDB",
+        module="duckdb_sql",
+        needs=("duckdb",),
+        style="batch",
+        reading={"w1": "all", "w2": "all", "w3-1": "all", "w3-100": "all", "w3-1000": "all"},
+        how="SQL over the whole file, 2 threads; the rules of W3 as a table, because they have one shape",
+        cannot="alerts before the batch is there; rules of several shapes without a statement each",
+    ),
+    Peer(
+        name="DuckDB, ASOF join",
+        module="duckdb_sql:asof",
+        needs=("duckdb",),
+        style="batch",
+        reading={"w1": "asof"},
+        how="SQL over the whole file, 2 threads",
+        cannot="chains of more than two steps in one join",
+    ),
+    Peer(
+        name="DuckDB, batches of 1,000",
+        module="duckdb_sql:stream",
+        needs=("duckdb", "numpy"),
+        style="micro-batch",
+        reading=W1_ALL,
+        how="msgspec, then SQL over each batch and a table of what waits",
+        cannot="state of its own: what waits and what is over is our code",
+    ),
+    Peer(
+        name="polars",
+        module="polars_batch",
+        needs=("polars",),
+        style="batch",
+        reading={"w1": "all", "w3-1": "all", "w3-100": "all"},
+        how="the whole file, 2 threads; for W3 one plan a rule after one filter",
+        cannot="alerts before the batch is there; rules: each is code",
+    ),
+    Peer(
+        name="polars, asof join",
+        module="polars_batch:asof",
+        needs=("polars",),
+        style="batch",
+        reading={"w1": "asof"},
+        how="the whole file, 2 threads",
+        cannot="chains of more than two steps in one join",
+    ),
+    Peer(
+        name="chDB",
+        module="chdb_sql",
+        needs=("chdb",),
+        style="batch",
+        reading=W1_ALL,
+        how="SQL over the whole file, 2 threads",
+        cannot="alerts before the batch is there",
+    ),
+    Peer(
+        name="bytewax, our filter and step",
+        module="bytewax_flow",
+        needs=("bytewax",),
+        style="per event",
+        reading=W1_ALL,
+        how="msgspec and a filter of ours, then a keyed step written by hand",
+        cannot="rules: it runs Python, and has none",
+    ),
+    Peer(
+        name="EQL (PythonEngine)",
+        module="eql_python",
+        needs=("eql",),
+        style="per event",
+        reading={"w1": "latest", "w3-1": "latest", "w3-10": "latest"},
+        share=0.1,
+        how="one query a rule; msgspec to dicts",
+        cannot="W2 (`with runs` is refused), late events; a planted first event hides a chain of three",
+    ),
+    Peer(
+        name="clink (pyclink)",
+        module="clink_sql",
+        needs=("pyclink",),
+        style="per event",
+        reading={"w1": "latest"},
+        how="MATCH_RECOGNIZE over a filtered view, the window checked by us",
+        cannot="WITHIN; more than 21 rules (64 slots, 3 a job)",
+    ),
+    Peer(
+        name="Flink CEP",
+        module="flink_cep",
+        needs=("pyflink",),
+        java=True,
+        style="per event",
+        reading=W1_ALL,
+        how="Java in a mini cluster of one slot, its start included",
+        cannot="W2 as meant (its count is of gaps); predicates that rules share; closing an alert",
+    ),
+    Peer(
+        name="Flink CEP, our filter",
+        module="flink_cep:filtered",
+        needs=("pyflink",),
+        java=True,
+        style="per event",
+        reading=W1_ALL,
+        how="likewise, with what fits nothing dropped before by us",
+        cannot="the same",
+    ),
+    Peer(
+        name="Siddhi, our filter",
+        module="siddhi_pattern",
+        needs=("__PySiddhiProxy",),
+        java=True,
+        style="per event",
+        reading={"w1": "first"},
+        how="Java, partitioned by device and app, with what fits nothing dropped before by us",
+        cannot="`within` inside a step count, so not W2; late events; predicates that rules share",
+    ),
+    Peer(
+        name="Pathway",
+        module="pathway_join",
+        needs=("pathway",),
+        style="micro-batch",
+        reading=W1_ALL,
+        how="interval join of the whole file, in its static mode",
+        cannot="sequences of more than two without a join each",
+    ),
+)

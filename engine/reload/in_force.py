@@ -1,0 +1,207 @@
+"""The rules that are in force: one matcher, and old versions that still drain."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from dsl import model as m
+from engine.alerts import Alert
+from engine.baselines.declared import OtherState
+from engine.matcher import Matcher
+from engine.reload.bundle import Bundle, bundle_of
+from engine.reload.compare import Change, compare
+from engine.reload.draining import Drain, DrainRecord
+from engine.reload.prepare import Prepared, make_matcher
+from engine.reload.report import ReloadReport, RuleReport, state_of
+from engine.reload.since import Begin, look_back
+from engine.reload.transfer import Known, Transferred, gone, known_of, latest, transfer
+
+MOST_DRAINS: Final = 8
+"""Old sets that drain at a time; each decodes every message once more. Beyond it the oldest ends early."""
+RECORD_VERSION: Final = 1
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Which rules are in force, since when, and what drains: all but the state of the current matcher.
+
+    ``since``: for rules that began cold, when that was.
+    """
+
+    version: int
+    bundle: Bundle
+    sequence: int
+    at_ms: int
+    since: dict[str, Begin]
+    drains: tuple[tuple[DrainRecord, bytes], ...]
+
+
+class InForce:
+    """The rules in force. A reload is :meth:`swap`, between two messages.
+
+    Args:
+        bundle: the set.
+        ruleset: the same, loaded.
+        matcher: of it, new; made here if it is left out.
+    """
+
+    def __init__(self, bundle: Bundle, ruleset: m.RuleSet, matcher: Matcher | None = None) -> None:
+        self.bundle = bundle
+        self.ruleset = ruleset
+        self.matcher = make_matcher(ruleset) if matcher is None else matcher
+        self.drains: list[Drain] = []
+        self.sequence = 0
+        """The message after which the set came into force; 0: it was there from the beginning."""
+        self.at_ms = 0
+        self.report: ReloadReport | None = None
+        """Of the last reload in this process."""
+        self.gone: set[str] = set()
+        """Devices of which nothing is known any more since a reload; who stores the state removes them."""
+        self._since: dict[str, Begin] = {}
+
+    @classmethod
+    def of(cls, ruleset: m.RuleSet) -> InForce:
+        """A set that is loaded, from the beginning."""
+        return cls(bundle_of(ruleset), ruleset)
+
+    def drained(
+        self, payload: bytes, content_type: str | None, sequence: int, received_ms: int, latest_ms: int
+    ) -> list[Alert]:
+        """What the old versions say of a message, once the matcher has had it. Those that are over go."""
+        found: list[Alert] = []
+        for drain in self.drains:
+            found += drain.take(payload, content_type, sequence, received_ms, latest_ms)
+        self._end(received_ms)
+        return found
+
+    def advance(self, now_ms: int) -> list[Alert]:
+        """The wall clock shows a time: the alerts of all versions."""
+        found = self.matcher.advance(now_ms)
+        for drain in self.drains:
+            found += drain.advance(now_ms)
+        self._end(now_ms)
+        return found
+
+    def _end(self, now_ms: int) -> None:
+        self.drains = [drain for drain in self.drains if not drain.over(now_ms)]
+
+    def swap(self, prepared: Prepared, sequence: int, at_ms: int) -> ReloadReport:
+        """Put another set in force after the message ``sequence``, which was stored at ``at_ms``.
+
+        Takes time by the number of devices, so the service has it done beside the event loop, while it takes
+        in nothing. If it raises, nothing has changed.
+        """
+        old, new = self.matcher, prepared.matcher
+        changes = compare(old, new)
+        kept = [change.rule for change in changes if state_of(change) == "kept"]
+        for name, test in new.plan.lists.items():
+            # A list file was read when the set was made ready; the running set may have read it since.
+            was = self.ruleset.lists.get(name)
+            if was is not None and was == prepared.ruleset.lists[name]:
+                test.replace(tuple(sorted(old.plan.lists[name].entries)))
+        moved = transfer(old, new, kept)
+        drains = self.drains
+        changed = [change.rule for change in changes if state_of(change) == "drained"]
+        known = {runtime.plan.rule.name: known_of(runtime) for runtime in old.runtimes}
+        draining = [name for name in changed if known[name].devices]
+        if draining:
+            drain = Drain(self.bundle, self.ruleset, draining, sequence, at_ms, self._since)
+            transfer(old, drain.matcher, drain.transferred)
+            drain.look_back()
+            drains = [*drains, drain]
+        early = tuple(f"{name} (sequence {d.sequence})" for d in drains[:-MOST_DRAINS] for name in d.rules)
+        report = ReloadReport(
+            sequence,
+            at_ms,
+            self.bundle.hash,
+            prepared.bundle.hash,
+            tuple(_of_rule(change, moved, known) for change in changes),
+            tuple(sorted(moved.baselines)),
+            tuple(sorted(new.baselines.declared.keys() - moved.baselines)),
+            early,
+        )
+        time = latest(old)
+        since = {name: self._since[name] for name in kept if name in self._since}
+        begin = Begin(sequence, 0 if time is None else time + 1)
+        since |= {name: begin for name in new.rules if name not in kept}
+        self.drains = drains[-MOST_DRAINS:]
+        self.bundle, self.ruleset, self.matcher = prepared.bundle, prepared.ruleset, new
+        self.sequence, self.at_ms, self.report = sequence, at_ms, report
+        self._since = since
+        self.gone |= gone(old, new)
+        self.look_back()
+        return report
+
+    # --- state
+
+    def record(self) -> bytes:
+        """All but the state of the current matcher, for :meth:`resume`."""
+        drains = tuple((drain.record(), drain.matcher.snapshot()) for drain in self.drains)
+        return msgspec.msgpack.encode(
+            Record(RECORD_VERSION, self.bundle, self.sequence, self.at_ms, self._since, drains)
+        )
+
+    @classmethod
+    def resume(cls, record: bytes, loaded: InForce | None = None) -> InForce:
+        """The rules of a record. The state of the matcher is to be restored then, and `look_back` called.
+
+        Args:
+            record: what :meth:`record` gave.
+            loaded: rules that have seen no event; they serve if they are the same.
+
+        Raises:
+            OtherState: the record is damaged or of another version, or its rules do not load as they did.
+        """
+        try:
+            known = msgspec.msgpack.decode(record, type=Record)
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            raise OtherState("the record of the rules in force is damaged") from error
+        if known.version != RECORD_VERSION:
+            raise OtherState(
+                f"the record of the rules in force has version {known.version}, and this program reads "
+                f"version {RECORD_VERSION}"
+            )
+        if loaded is not None and loaded.bundle.hash == known.bundle.hash:
+            found = cls(loaded.bundle, loaded.ruleset, loaded.matcher)
+        else:
+            found = cls(known.bundle, known.bundle.load())
+        found.sequence, found.at_ms = known.sequence, known.at_ms
+        for of_drain, state in known.drains:
+            ruleset = of_drain.bundle.load()
+            gone = [name for name in of_drain.rules if name not in ruleset.rules]
+            if gone:
+                raise OtherState(f"the draining rule {gone[0]} does not load any more")
+            drain = Drain(
+                *(of_drain.bundle, ruleset, of_drain.rules, of_drain.sequence, of_drain.at_ms, of_drain.since)
+            )
+            drain.matcher.restore(state)
+            drain.resume(of_drain)
+            drain.look_back()
+            found.drains.append(drain)
+        found._since = known.since
+        return found
+
+    def look_back(self) -> None:
+        """Have the gaps of rules that began later say since when they know anything."""
+        look_back(self.matcher, self._since)
+
+    def snapshot(self) -> tuple[bytes, bytes]:
+        """The record and the state of the matcher."""
+        return self.record(), self.matcher.snapshot()
+
+    @classmethod
+    def restore(cls, record: bytes, state: bytes) -> InForce:
+        """From what :meth:`snapshot` gave. Raises `OtherState`."""
+        found = cls.resume(record)
+        found.matcher.restore(state)
+        found.look_back()
+        return found
+
+
+def _of_rule(change: Change, moved: Transferred, known: dict[str, Known]) -> RuleReport:
+    state = state_of(change)
+    of_rule = moved.rules[change.rule] if state == "kept" else known.get(change.rule, Known())
+    return RuleReport(
+        change.rule, change.fate, state, of_rule.devices, of_rule.partial, of_rule.alerts, change.why
+    )

@@ -1,0 +1,37 @@
+"""The campaign in its short form: killed at random points, and the stream with bad events."""
+
+import asyncio
+from pathlib import Path
+
+from bad_stream import run_bad_stream
+from campaign import Plan, run_short
+
+
+def test_kills_at_random_points_lose_nothing_and_double_nothing(binary: Path, tmp_path: Path) -> None:
+    outcome = run_short(Plan(service_kills=4, server_kills=1, both_kills=1), tmp_path, binary)
+    found = outcome.found
+    assert found.wrong == [], found.alerts.examples + found.letters.examples
+    # Otherwise nothing was shown.
+    assert found.alerts.expected > 100
+    assert found.letters.expected > 5
+    assert found.late > 0
+    assert found.ticks > 0
+
+
+def test_the_state_in_a_bucket_survives_kills_too(binary: Path, tmp_path: Path) -> None:
+    plan = Plan(service_kills=3, server_kills=1, both_kills=0, state="kv:STATE", seed=2)
+    found = run_short(plan, tmp_path, binary).found
+    assert found.wrong == [], found.alerts.examples + found.letters.examples
+    assert found.alerts.expected > 100
+
+
+def test_of_twenty_thousand_events_the_good_are_processed_and_the_bad_are_dead_letters(
+    binary: Path, tmp_path: Path
+) -> None:
+    outcome = asyncio.run(run_bad_stream(20_000, tmp_path, binary))
+    assert outcome.wrong == []
+    assert set(outcome.bad) == {
+        *("malformed_json", "wrong_type", "missing_field", "bad_time", "bad_ip", "future_time"),
+        *("nested_too_deep", "not_an_object"),
+    }
+    assert outcome.alerts.expected > 20

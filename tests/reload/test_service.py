@@ -1,0 +1,323 @@
+"""Reloads of a running service, with a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from engine.cli.running_rules import begin, in_force_at
+from engine.service.checkpoints.sqlite import SqliteStore
+from engine.service.embedded import EmbeddedServer, find_server
+from engine.service.errors import ServiceError, SettingsError
+from engine.service.rules import watch as watching
+from engine.service.rules.bucket import MANIFEST, push, put_text
+from engine.service.rules.collect import collect
+from engine.service.rules.processor import ReloadingProcessor
+from engine.service.run import run
+from engine.service.serve import run_loop
+from engine.service.settings import Settings
+
+RULES = """
+EVENT a {{ host: string  x: int? }}
+EVENT b {{ host: string }}
+RULE chain {{ BY device, host  WHEN a [x > {limit}] THEN b WITHIN 10m  SEVERITY {severity} }}
+"""
+PATIENCE = 45.0
+
+
+def text(limit: int = 3, severity: str = "medium") -> str:
+    return RULES.format(limit=limit, severity=severity)
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
+
+
+@pytest.fixture
+def binary() -> Path:
+    try:
+        return find_server(None, os.environ)
+    except (SettingsError, ServiceError) as error:
+        pytest.skip(f"needs a real server: {error}")
+
+
+class Bench:
+    """A server, a service with a state, and what it published."""
+
+    def __init__(self, folder: Path, server: EmbeddedServer) -> None:
+        self.folder = folder
+        self.server = server
+        self.settings = Settings(
+            servers=(server.url,), token=server.token, commit_interval=0.05, checkpoint_interval=0.1
+        )
+        self.rules = folder / "rules"
+        self.rules.mkdir(exist_ok=True)
+        self.client: Any = None
+        self.said: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+        self.letters: list[Any] = []
+        self.now = int(time.time() * 1000) - 30_000
+        self.sent = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._stop = asyncio.Event()
+
+    async def open(self) -> None:
+        self.client = await nats.connect(self.server.url, token=self.server.token)
+
+        async def on_alert(message: Any) -> None:
+            # What is published again after a crash is stored once, and here it is heard once.
+            if all(message.headers["Nats-Msg-Id"] != headers["Nats-Msg-Id"] for _, _, headers in self.said):
+                self.said.append((message.subject, json.loads(message.data), dict(message.headers)))
+
+        async def on_letter(message: Any) -> None:
+            self.letters.append(message)
+
+        await self.client.subscribe("alerts.>", cb=on_alert)
+        await self.client.subscribe("dlq.thenwire.>", cb=on_letter)
+        await self.client.flush()
+
+    async def start(self, rules: str | None = None, **given: Any) -> ReloadingProcessor:
+        # It may ask a server in a loop of its own.
+        processor, watch = await asyncio.to_thread(
+            lambda: begin(
+                [rules or str(self.rules)],
+                (),
+                self.settings,
+                **{"max_skew_ms": 120_000, "watch": True, "exceptions": None, "off": None, **given},
+            )
+        )
+        self._stop, ready = asyncio.Event(), asyncio.Event()
+
+        def on_ready() -> None:
+            in_force_at(watch, self.settings)
+            ready.set()
+
+        store = SqliteStore(self.folder / "test.state")
+        self._task = asyncio.create_task(
+            run(
+                self.settings,
+                processor,
+                stop=self._stop,
+                on_ready=on_ready,
+                store=store,
+                companions=[watch.run],
+            )
+        )
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._task.done():
+            self._task.result()
+        return processor
+
+    async def stop(self) -> Any:
+        assert self._task is not None
+        self._stop.set()
+        return await self._task
+
+    async def kill(self) -> None:
+        """As if the process had ended without a word."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        self.now += 10
+        self.sent += 1
+        event = {"kind": kind, "device": "d1", "time": self.now, "host": "h", "id": f"e{self.sent}", **fields}
+        await self.client.jetstream().publish("events.x", json.dumps(event).encode())
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():  # noqa: ASYNC110  # what is waited for is in another task
+            await asyncio.sleep(0.01)
+
+
+def scenario(tmp_path: Path, binary: Path, act: Callable[[Bench], Awaitable[None]]) -> None:
+    async def inside() -> None:
+        async with (
+            asyncio.timeout(PATIENCE),
+            EmbeddedServer(tmp_path / "nats", binary=binary) as server,
+        ):
+            bench = Bench(tmp_path, server)
+            await bench.open()
+            try:
+                await act(bench)
+            finally:
+                if bench._task is not None and not bench._task.done():
+                    await bench.kill()
+                await bench.client.close()
+
+    run_loop(inside())
+
+
+def test_files_that_change_are_put_in_force(
+    tmp_path: Path, binary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "thenwire.service")
+
+    async def act(bench: Bench) -> None:
+        (bench.rules / "x.rule").write_text(text())
+        processor = await bench.start()
+        await bench.send("a", x=5)
+        await bench.until(lambda: processor.events == 1)
+
+        (bench.rules / "x.rule").write_text(text(severity="high"))
+        await bench.until(lambda: processor.reloads == 1)
+        (bench.rules / "x.rule").write_text(text(limit=4, severity="high"))
+        await bench.until(lambda: processor.reloads == 2)
+        (bench.rules / "x.rule").write_text("RULE chain { WHEN nobody }")
+        await bench.until(lambda: bool(bench.letters))
+        letter = bench.letters[0]
+        assert letter.subject == "dlq.thenwire.rules_refused"
+        assert json.loads(letter.data)["records"][0]["code"] == "TW201"
+        assert processor.reloads == 2
+
+        await bench.send("a", x=4)
+        await bench.send("a", x=9)
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 2)
+        await bench.stop()
+        # The old version says the run that began before, in its words of then; the new one the later one.
+        first = [alert["steps"][0]["event_id"] for _, alert, _ in bench.said]
+        assert first == ["e3", "e1"]
+        assert len({alert["id"] for _, alert, _ in bench.said}) == 2
+        assert {alert["severity"] for _, alert, _ in bench.said} == {"high"}
+
+    scenario(tmp_path, binary, act)
+    assert "1 kept (1 match under way), 0 drained" in caplog.text
+    assert "0 kept (0 matches under way), 1 drained (1 match under way)" in caplog.text
+    assert "the new rules are refused: it has 1 error; the rules" in caplog.text
+
+
+def test_after_a_crash_the_old_set_reads_again_what_it_had_read(tmp_path: Path, binary: Path) -> None:
+    async def act(bench: Bench) -> None:
+        (bench.rules / "x.rule").write_text(text())
+        processor = await bench.start(watch=False)
+        await bench.send("a", x=4)
+        await bench.until(lambda: processor.events == 1)
+        await asyncio.sleep(0.3)
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 1)
+        await bench.kill()
+        await bench.send("a", x=4)
+        before = processor.in_force.bundle.hash
+
+        (bench.rules / "x.rule").write_text(text(limit=7, severity="high"))
+        processor = await bench.start()
+        assert processor.in_force.bundle.hash == before or processor.reloads
+        await bench.until(lambda: processor.reloads == 1)
+        # What stood in the stream at the start was the old set's.
+        report = processor.in_force.report
+        assert report is not None
+        assert (report.hash_before, report.sequence >= 3) == (before, True)
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 2)
+        await bench.stop()
+        assert [alert["severity"] for _, alert, _ in bench.said] == ["medium", "medium"]
+        info = await bench.client.jetstream().stream_info("ALERTS")
+        assert info.state.messages == 2
+
+    scenario(tmp_path, binary, act)
+
+
+EXCEPTION = """
+[[exception]]
+rule = "chain"
+where = { device = { like = "d*" } }
+author = "mara"
+reason = "the lab"
+expires = 2099-01-31
+"""
+
+
+def test_exceptions_and_the_switch(tmp_path: Path, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "thenwire.service")
+
+    async def act(bench: Bench) -> None:
+        (bench.rules / "x.rule").write_text(text())
+        exceptions, off = bench.folder / "exceptions.toml", bench.folder / "off.txt"
+        exceptions.write_text(EXCEPTION)
+        off.write_text("# nothing\n")
+        processor = await bench.start(exceptions=str(exceptions), off=str(off))
+        await bench.send("a", x=5)
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 1)
+        subject, _, headers = bench.said[0]
+        assert subject == "alerts.excepted.chain.d1"
+        assert headers["Thenwire-Exception"] == processor.withheld.exceptions.all[0].id
+        off.write_text("chain\n")
+        await bench.until(lambda: bool(processor.withheld.off))
+        await bench.send("a", x=5)
+        await bench.send("b")
+        await bench.until(lambda: processor.events == 4)
+        await asyncio.sleep(0.2)
+        await bench.kill()
+        exceptions.write_text("")
+        off.write_text("")
+        processor = await bench.start(exceptions=str(exceptions), off=str(off))
+        await bench.until(lambda: not processor.withheld.off)
+        await bench.send("a", x=5)
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 2)
+        assert bench.said[1][0] == "alerts.medium.chain.d1"
+        status = processor.rules_status()
+        await bench.stop()
+        assert status["off"] == []
+        assert processor.withheld.counts.by_rule == {"chain": 1}
+
+    scenario(tmp_path, binary, act)
+    assert "rule chain is switched off: its new alerts are not published" in caplog.text
+    assert "alerts of rule chain are excepted until the end of 2099-01-31" in caplog.text
+
+
+def test_a_set_from_a_bucket(tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+
+    async def act(bench: Bench) -> None:
+        from engine.reload.prepare import Prepared, prepare
+
+        async def pushed(content: str) -> int:
+            (bench.rules / "x.rule").write_text(content)
+            prepared = prepare([bench.rules], {})
+            assert isinstance(prepared, Prepared)
+            done = await push(bench.settings, "rules", collect([bench.rules], prepared), {})
+            return done.revision
+
+        with pytest.raises(ServiceError, match="There is no key-value bucket rules with rules"):
+            await bench.start("kv:rules")
+        await pushed(text())
+        processor = await bench.start("kv:rules")
+        await bench.send("a", x=5)
+        await bench.until(lambda: processor.events == 1)
+        await pushed(text(severity="high"))
+        await bench.until(lambda: processor.reloads == 1)
+        await put_text(
+            bench.settings, "rules", MANIFEST, b'{"files": [{"name": "../x", "sha256": "", "size": 1}]}'
+        )
+        await bench.until(lambda: bool(bench.letters))
+        assert "names a file in a way that is not allowed" in json.loads(bench.letters[0].data)["sentence"]
+        await put_text(bench.settings, "rules", "off", b"chain\n")
+        await bench.until(lambda: bool(processor.withheld.off))
+
+        kv = await bench.client.jetstream().key_value("rules")
+
+        async def status() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads((await kv.get("status.thenwire")).value)
+            return found
+
+        while not (await status())["off"]:  # noqa: ASYNC110  # what is waited for is on the server
+            await asyncio.sleep(0.02)
+        found = await status()
+        assert found["hash"] == processor.in_force.bundle.hash
+        assert found["refused"]["sentence"].startswith("the manifest names a file")
+        await bench.stop()
+
+    scenario(tmp_path, binary, act)

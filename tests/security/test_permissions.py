@@ -1,0 +1,269 @@
+"""docs/reference/nats-users.conf: the service works with it, and names the line that is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nats
+import pytest
+from broker import Broker
+from nats.js.api import KeyValueConfig
+
+import dsl
+from engine.client import alerts
+from engine.service.checkpoints.places import state_store
+from engine.service.connection import Connection
+from engine.service.errors import ServiceError
+from engine.service.matching import MatchingProcessor
+from engine.service.operations.operating import Operations
+from engine.service.permissions import Permission, needed, needed_to_read
+from engine.service.run import run
+from engine.service.serve import run_loop
+from engine.service.settings import Settings
+
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "nats-users.conf"
+TEXT = FILE.read_text("utf-8")
+RULES = """
+EVENT flow LATE 1m { app: string }
+EVENT crash { app: string }
+EVENT silence { app: string }
+RULE flow then crash { BY device, app WHEN flow THEN crash WITHIN 10m SEVERITY high }
+RULE flow then nothing { BY device, app WHEN flow THEN NO silence FOR 10m SEVERITY low }
+"""
+STREAMS = {
+    "EVENTS": ["events.>"],
+    "ALERTS": ["alerts.>"],
+    "OCSF": ["ocsf.>"],
+    "DLQ": ["dlq.thenwire.>", "late.thenwire.>"],
+}
+NOW_MS = 1_772_438_400_000
+MESSAGES = [
+    {"kind": "flow", "device": "d1", "app": "a", "time": NOW_MS},
+    {"kind": "crash", "device": "d1", "app": "a", "time": NOW_MS + 60_000},
+    {"kind": "flow", "device": "d1", "app": "a", "time": NOW_MS + 3_600_000},
+    # Late by an hour, and one without a time.
+    {"kind": "flow", "device": "d1", "app": "a", "time": NOW_MS + 1},
+    {"kind": "flow", "device": "d1", "app": "a"},
+]
+PATIENCE_SECONDS = 20
+
+
+def settings_of(name: str, url: str = "nats://127.0.0.1:1", **more: Any) -> Settings:
+    """As the comments of the file say that its users are started."""
+    service: dict[str, Any] = {}
+    if name == "thenwire":
+        service = {"ocsf": True, "state": "kv:THENWIRE", "endpoints": True}
+    return Settings(
+        servers=(url,),
+        user=name,
+        password=f"{name}-secret",
+        manage_streams=False,
+        inbox_prefix=f"_INBOX_{name}",
+        checkpoint_interval=0.05,
+        commit_interval=0.05,
+        **service,
+        **more,
+    )
+
+
+def listed(name: str) -> list[Permission]:
+    """The permissions of a user, in the order of the file."""
+    block = TEXT[TEXT.index(f"user: {name}\n") :]
+    publish = block[block.index("publish: { allow: [") : block.index("subscribe:")]
+    subscribe = block[block.index("subscribe:") :].partition("] }")[0]
+    line = re.compile(r'^ +"([^"]+)" +#', re.MULTILINE)
+    return [
+        *(Permission("publish", subject, "") for subject in line.findall(publish)),
+        *(Permission("subscribe", subject, "") for subject in line.findall(subscribe)),
+    ]
+
+
+def without(name: str, permission: Permission) -> str:
+    """The file without one permission of one user. Not an empty list: that would allow everything."""
+    start = TEXT.index(f"user: {name}\n")
+    head, rest = TEXT[:start], TEXT[start:]
+    changed = re.sub(
+        rf'^ +"{re.escape(permission.subject)}" +#', '"nothing" #', rest, count=1, flags=re.MULTILINE
+    )
+    assert changed != rest
+    if permission.subject.startswith("$JS.ACK"):
+        # An acknowledgement goes where the message asks for it, so it passes for an answer, for two minutes.
+        changed = changed.replace("allow_responses: true", "")
+    return head + changed
+
+
+SERVICE = listed("thenwire")
+READER = listed("pager")
+
+
+@pytest.fixture(autouse=True)
+def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("thenwire", "producer", "pager", "operator"):
+        monkeypatch.setenv(f"{name.upper()}_PASSWORD", f"{name}-secret")
+
+
+def test_the_file_lists_what_the_code_needs() -> None:
+    def plain(permissions: list[Permission]) -> set[tuple[str, str]]:
+        return {(p.verb, p.subject) for p in permissions}
+
+    assert plain(SERVICE) == plain(needed(settings_of("thenwire")))
+    assert plain(READER) == plain(needed_to_read(settings_of("pager"), "ALERTS", "pager"))
+    assert len(SERVICE) == len(plain(SERVICE))
+
+
+def test_the_reference_lists_them_too() -> None:
+    page = (FILE.parent / "nats.md").read_text("utf-8")
+    assert [p.subject for p in [*SERVICE, *READER] if f"`{p.subject}`" not in page] == []
+
+
+@asynccontextmanager
+async def operated(broker: Broker, *, direct: bool = True) -> AsyncIterator[Any]:
+    """The operator's connection, with the streams and the bucket there, and events in the input."""
+    client = await nats.connect(broker.url, user="operator", password="operator-secret")
+    try:
+        jetstream = client.jetstream()
+        for name, subjects in STREAMS.items():
+            await jetstream.add_stream(name=name, subjects=subjects, duplicate_window=7200)
+        bucket = KeyValueConfig(bucket="THENWIRE", history=1, direct=direct)
+        await jetstream.create_key_value(bucket)
+        for message in MESSAGES:
+            await jetstream.publish("events.x", msgspec.json.encode(message))
+        yield client
+    finally:
+        await client.close()
+
+
+async def serve(broker: Broker, removed: Permission | None = None) -> None:
+    """The service until it has done everything that needs a permission. Raises what ends it."""
+    settings = settings_of("thenwire", broker.url)
+    ruleset = dsl.load_text(RULES)
+    assert not ruleset.errors
+    direct = removed is None or "MSG.GET" not in removed.subject
+    async with asyncio.timeout(PATIENCE_SECONDS), operated(broker, direct=direct) as client:
+        stop = asyncio.Event()
+        service = asyncio.ensure_future(
+            run(
+                settings,
+                MatchingProcessor(ruleset, ocsf=True),
+                stop=stop,
+                observer=Operations(),
+                store=state_store(settings, os.environ),
+            )
+        )
+        jetstream = client.jetstream()
+        done = False
+        try:
+            while not service.done() and not done:
+                await asyncio.sleep(0.02)
+                info = await jetstream.stream_info("EVENTS")
+                position = None
+                if info.state.consumer_count:
+                    position = (await jetstream.consumer_info("EVENTS", "thenwire")).ack_floor
+                stored = [(await jetstream.stream_info(name)).state.messages for name in ("ALERTS", "OCSF")]
+                letters = (await jetstream.stream_info("DLQ")).state.messages
+                # The service's own tick is the message after the last one.
+                done = position is not None and position.stream_seq > len(MESSAGES)
+                done = done and min(stored) >= 1 and letters >= 2
+        finally:
+            stop.set()
+        await service
+
+
+def test_the_service_works_with_what_the_file_allows(tmp_path: Path, server_binary: Path) -> None:
+    with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
+        run_loop(serve(broker))
+
+
+@pytest.mark.parametrize("removed", SERVICE, ids=lambda p: f"{p.verb} {p.subject}")
+def test_a_permission_that_is_missing_is_named(
+    tmp_path: Path, server_binary: Path, removed: Permission
+) -> None:
+    with (
+        Broker(server_binary, tmp_path / "nats", without("thenwire", removed)) as broker,
+        pytest.raises(ServiceError) as caught,
+    ):
+        run_loop(serve(broker, removed))
+    assert str(caught.value) == (f'The NATS user lacks a permission: {removed.verb} to "{removed.subject}".')
+
+
+async def read(broker: Broker) -> list[str]:
+    async with asyncio.timeout(PATIENCE_SECONDS), operated(broker) as client:
+        await client.jetstream().publish("alerts.high.r.d", b"{}")
+        found: list[str] = []
+        source = alerts(
+            settings_of("pager", broker.url),
+            durable="pager",
+            on_unreadable=lambda error: found.append(error.subject),
+        )
+        async with source:
+            waiting = asyncio.ensure_future(anext(source))
+            while not waiting.done() and (  # noqa: ASYNC110  # what is waited for is in the server
+                not found
+                or (await client.jetstream().consumer_info("ALERTS", "pager")).ack_floor.stream_seq == 0
+            ):
+                await asyncio.sleep(0.02)
+            if not waiting.done():
+                waiting.cancel()
+            else:
+                waiting.result()
+        return found
+
+
+def test_a_subscriber_works_with_what_the_file_allows(tmp_path: Path, server_binary: Path) -> None:
+    with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
+        assert run_loop(read(broker)) == ["alerts.high.r.d"]
+
+
+@pytest.mark.parametrize("removed", READER, ids=lambda p: f"{p.verb} {p.subject}")
+def test_a_permission_that_a_subscriber_lacks_is_named(
+    tmp_path: Path, server_binary: Path, removed: Permission
+) -> None:
+    with (
+        Broker(server_binary, tmp_path / "nats", without("pager", removed)) as broker,
+        pytest.raises(ServiceError) as caught,
+    ):
+        run_loop(read(broker))
+    assert str(caught.value) == (f'The NATS user lacks a permission: {removed.verb} to "{removed.subject}".')
+
+
+def test_the_users_may_nothing_else(tmp_path: Path, server_binary: Path) -> None:
+    """Each in turn tries what others may do."""
+
+    async def tried(broker: Broker, name: str, subject: str) -> str:
+        connection = Connection(settings_of(name, broker.url))
+        connection.permissions = []
+        try:
+            await connection.open()
+            await connection.client.publish(subject, b"{}")
+            await asyncio.wait({connection.failed}, timeout=2)
+            if not connection.failed.done():
+                return "allowed"
+            connection.failed.result()
+        except ServiceError as error:
+            return str(error)
+        finally:
+            await connection.close()
+        return ""
+
+    forbidden = {
+        "thenwire": [
+            "events.x",
+            "$JS.API.STREAM.DELETE.EVENTS",
+            "$JS.API.STREAM.PURGE.ALERTS",
+            "$KV.OTHER.x",
+        ],
+        "producer": ["alerts.high.r.d", "events.thenwire.tick", "$JS.API.STREAM.INFO.EVENTS"],
+        "pager": ["alerts.high.r.d", "events.x", "$JS.API.CONSUMER.DELETE.ALERTS.pager"],
+    }
+    with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
+        for name, subjects in forbidden.items():
+            for subject in subjects:
+                said = run_loop(tried(broker, name, subject))
+                assert said == f'The NATS user lacks a permission: publish to "{subject.lower()}".'

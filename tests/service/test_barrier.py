@@ -1,0 +1,205 @@
+"""The order of a checkpoint, step by step: cut, pack in slices, wait for what was caused, store."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.service.changes import at_once
+from engine.service.checkpoints import barrier as module
+from engine.service.checkpoints.barrier import Barrier
+from engine.service.checkpoints.model import Checkpoint, Stateful, StoreUnavailableError
+from engine.service.errors import ServiceError
+
+
+class FakeCut:
+    shared = b"shared"
+
+    def __init__(self, rows: list[tuple[str, bytes | None]], log: list[str], clock: "Clock") -> None:
+        self._rows = rows
+        self._log = log
+        self._clock = clock
+
+    def pack(self, most: int) -> list[tuple[str, bytes | None]]:
+        part, self._rows = self._rows[:most], self._rows[most:]
+        self._log.append(f"pack {len(part)}")
+        self._clock.now += 0.001 * len(part)
+        return part
+
+
+class Clock:
+    """Packing one device takes a millisecond."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+class Everything:
+    """Stands in for processor, publisher and store, and writes down in which order they are used."""
+
+    rule_names = ("r",)
+    name = "the file x"
+    last_number = 5
+
+    def __init__(self, devices: int) -> None:
+        self.log: list[str] = []
+        self.clock = Clock()
+        self.rows: list[tuple[str, bytes | None]] = [(f"d{n}", b"x") for n in range(devices)]
+        self.stored: list[Checkpoint] = []
+        self.fails: list[Exception] = []
+
+    def state_digest(self) -> str:
+        return "digest"
+
+    def list_digests(self) -> dict[str, str]:
+        return {}
+
+    def notes(self) -> dict[str, str]:
+        return {"rules.since": "7"}
+
+    def cut(self) -> FakeCut:
+        self.log.append("cut")
+        return FakeCut(list(self.rows), self.log, self.clock)
+
+    def restore(self, shared: bytes, devices: Any) -> None:
+        raise AssertionError
+
+    def renew_lists(self) -> list[str]:
+        raise AssertionError
+
+    async def settled(self, number: int) -> None:
+        self.log.append(f"settled {number}")
+
+    async def commit(self, checkpoint: Checkpoint) -> None:
+        self.log.append("commit")
+        if self.fails:
+            raise self.fails.pop(0)
+        self.stored.append(checkpoint)
+
+
+def _barrier(all_of_it: Everything, monkeypatch: pytest.MonkeyPatch) -> Barrier:
+    monkeypatch.setattr(module, "time", all_of_it.clock)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", (0.0,))
+    assert isinstance(all_of_it, Stateful)
+    made: Any = all_of_it
+    found = Barrier(made, made, made, stream="EVENTS")
+    found.begin(None, "today")
+    return found
+
+
+def test_nothing_is_stored_before_what_was_caused_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Everything(3)
+    barrier = _barrier(fake, monkeypatch)
+    asyncio.run(barrier.store(9, 1234))
+    assert fake.log == ["cut", "pack 3", "pack 0", "settled 5", "commit"]
+    (stored,) = fake.stored
+    assert (stored.mark.generation, stored.mark.sequence, stored.mark.received_ms) == (1, 9, 1234)
+    assert (stored.mark.rules, stored.mark.notes) == ("digest", {"rules.since": "7"})
+    assert (stored.shared, stored.devices) == (b"shared", dict(fake.rows))
+    assert barrier.stored == 9
+
+
+def test_what_is_caused_after_the_cut_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Everything(3)
+    barrier = _barrier(fake, monkeypatch)
+
+    async def scenario() -> None:
+        storing = asyncio.ensure_future(barrier.store(9, 0))
+        await asyncio.sleep(0)
+        fake.last_number = 99
+        await storing
+
+    asyncio.run(scenario())
+    assert "settled 5" in fake.log
+
+
+def test_slices_grow_and_shrink_until_they_take_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Everything(100)
+    asyncio.run(_barrier(fake, monkeypatch).store(1, 0))
+    sizes = [int(line.split()[1]) for line in fake.log if line.startswith("pack")]
+    # At a millisecond each, three devices are a slice.
+    assert sizes[0] == 16
+    assert set(sizes[1:-2]) == {3} or set(sizes[1:-2]) == {2, 3}
+
+    quick = Everything(1000)
+    quick.clock.now = 0.0
+    barrier = _barrier(quick, monkeypatch)
+    monkeypatch.setattr(FakeCut, "pack", _pack_in_no_time)
+    asyncio.run(barrier.store(1, 0))
+    sizes = [int(line.split()[1]) for line in quick.log if line.startswith("pack")]
+    assert sizes[:4] == [16, 32, 64, 128]
+
+
+def _pack_in_no_time(self: FakeCut, most: int) -> list[tuple[str, bytes | None]]:
+    part, self._rows = self._rows[:most], self._rows[most:]
+    self._log.append(f"pack {len(part)}")
+    return part
+
+
+def test_others_get_their_turn_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Everything(40)
+    barrier = _barrier(fake, monkeypatch)
+
+    async def other() -> None:
+        while True:
+            fake.log.append("other")
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        beside = asyncio.ensure_future(other())
+        await barrier.store(1, 0)
+        beside.cancel()
+
+    asyncio.run(scenario())
+    assert not any(
+        first.startswith("pack") and second.startswith("pack")
+        for first, second in zip(fake.log, fake.log[1:], strict=False)
+    )
+
+
+def test_a_store_that_fails_gets_the_same_checkpoint_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = Everything(1)
+    fake.fails = [StoreUnavailableError("the disk is full"), StoreUnavailableError("the disk is full")]
+    barrier = _barrier(fake, monkeypatch)
+    asyncio.run(barrier.store(4, 0))
+    assert fake.log.count("cut") == 1
+    assert (barrier.failures, barrier.committed, barrier.problem) == (2, 1, None)
+    # Loud, but not for each attempt.
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "The state cannot be stored in the file x: the disk is full. Nothing is acknowledged until it can "
+        "be; trying again."
+    ]
+    asyncio.run(barrier.store(5, 0))
+    assert [one.mark.generation for one in fake.stored] == [1, 2]
+
+
+@pytest.mark.parametrize("method", ["cut", "pack"])
+def test_a_state_that_cannot_be_taken_ends_the_service_and_stores_nothing(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("a bug")
+
+    fake = Everything(1)
+    barrier = _barrier(fake, monkeypatch)
+    monkeypatch.setattr(fake if method == "cut" else FakeCut, method, fails)
+    word = "taken" if method == "cut" else "packed"
+    with pytest.raises(ServiceError, match=rf"The state cannot be {word}: KeyError: 'a bug'\."):
+        asyncio.run(barrier.store(1, 0))
+    assert fake.stored == []
+
+
+def test_a_change_without_a_record_is_made_at_once() -> None:
+    double: Callable[[int], int] = lambda sequence: sequence + 1  # noqa: E731  # what a caller gives
+    assert asyncio.run(at_once(double)) == 1
