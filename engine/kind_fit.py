@@ -194,7 +194,7 @@ class KindFit:
                 runtime.take(event, position, mask, key, readings, out)
 
     def counts(self, rule: int) -> tuple[int, int, int]:
-        """Of the events that a rule is not told of one by one: those that fit it, came twice, lacked its key."""
+        """Of the events a rule is not told of one by one: those that fit it, came twice, lacked its key."""
         if rule not in self.always:
             return 0, 0, 0
         unkeyed = sum(

@@ -152,7 +152,7 @@ class Matcher:
         self.position = 0
         """Of the last event that brought none of its own."""
         self.feed: Feed = self._feeder()
-        """One event that is decoded; the alerts it causes: creates, and updates and closes of earlier ones."""
+        """One decoded event; the alerts it causes: creates, and updates and closes of earlier ones."""
         self.feed_json: One = made.one
         """One event as JSON: the quicker way, for what fits nothing is hardly decoded.
 
@@ -160,8 +160,8 @@ class Matcher:
             BadEvent: it cannot be matched; the reason says why.
         """
         self.feed_many: Many = made.many
-        """Many events as JSON, the quickest way. Bad ones are given to ``on_bad`` with their positions; without
-        it the first one is raised.
+        """Many events as JSON, the quickest way. Bad ones are given to ``on_bad`` with their positions;
+        without it the first one is raised.
         """
         self.not_after: Callable[[int], None] = made.not_after
         """Set the latest time, epoch milliseconds, that an event may have: one that lies in the future would

@@ -8,7 +8,7 @@ close (DESIGN.md section 3): one mechanism, which the in-order path does not pay
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from engine.alert_builder import AlertBuilder
@@ -173,12 +173,27 @@ class RuleRuntime:
         state = new_state(self.plan, log.device, log.known(rule))
         state.log = log
         log.begin(rule)
-        for before in self.logged(log):
-            if before.event is not event:
-                state.history.append(before)
-                state.longest = max(state.longest, before.time - before.begin)
-                state.automaton.remember(before)
+        state.history = [before for before in self.logged(log) if before.event is not event]
+        state.longest = max((before.time - before.begin for before in state.history), default=0)
+        # It completes nothing, for no run has begun. But what has passed by now is known.
+        run_in_order(state.automaton, state.history)
+        for deadline, _ in self._overdue(state):
+            state.advanced = deadline
+            assert isinstance(state.automaton, Search)
+            state.automaton.advance(deadline)
         return state
+
+    def _overdue(self, state: DeviceState) -> Iterator[tuple[int, int]]:
+        """Deadlines that have passed and are not judged, each with its clock. Whoever asks judges them."""
+        if not isinstance(state.automaton, Search):
+            return
+        passed = [self._clocks.passed(kinds) for kinds in self.plan.clock_kinds]
+        while found := [
+            (deadline, clock)
+            for clock, deadline in state.automaton.first_deadlines().items()
+            if deadline <= passed[clock]
+        ]:
+            yield max(found)
 
     def logged(self, log: DeviceLog, since: int = ALWAYS_KNOWN, until: int = MAX_TIME_MS) -> list[Kept]:
         """What the log of a device has for this rule, from one time to another."""
@@ -357,14 +372,8 @@ class RuleRuntime:
     def _judge_all(self, state: DeviceState, deadline: int, clock: int) -> int:
         """Have a deadline judged, and what has passed behind it; how many matches that would say."""
         ready = self.judge(state, deadline, clock)
-        assert isinstance(state.automaton, Search)
-        passed = [self._clocks.passed(kinds) for kinds in self.plan.clock_kinds]
-        while overdue := [
-            (until, number)
-            for number, until in state.automaton.first_deadlines().items()
-            if until <= passed[number]
-        ]:
-            ready = self.judge(state, *max(overdue))
+        for overdue in self._overdue(state):
+            ready = self.judge(state, *overdue)
         return ready
 
     def heard(self, kind: str, time: int) -> None:
@@ -441,9 +450,10 @@ class RuleRuntime:
         if isinstance(automaton, Search):
             matches.extend(automaton.advance(state.advanced))
         state.automaton = automaton
-        state.held = []
+        # What rests on events that are no longer kept has been decided, and stays.
+        state.held = [match for match in state.held if not self._judgeable(state, match)]
         for match in matches:
-            if not self._ready(match):
+            if not self._ready(match) and self._judgeable(state, match):
                 self._hold(state, match)
         old = [p for p in state.published if p.open and self._judgeable(state, p.match)]
         new = [m for m in matches if self._ready(m) and self._judgeable(state, m)]

@@ -48,8 +48,8 @@ def run(
     Parameters
     ----------
     rules
-        Files or folders of .rule files, the name of a shipped pack, or kv:BUCKET for a key-value bucket on the
-        server. A changed set is put in force while the service runs.
+        Files or folders of .rule files, the name of a shipped pack, or kv:BUCKET for a key-value bucket on
+        the server. A changed set is put in force while the service runs.
     servers
         Addresses with commas between them; default NATS_URL, else nats://127.0.0.1:4222.
     context
@@ -79,13 +79,13 @@ def run(
     off
         A file that names rules, one a line, whose alerts are not published.
     state
-        Where the state is kept between runs: a file, kv:BUCKET for a key-value bucket on the server, or none; by
-        default a file in the user's state directory.
+        Where the state is kept between runs: a file, kv:BUCKET for a key-value bucket on the server, or none;
+        by default a file in the user's state directory.
     checkpoint_interval
         How often it is stored; 5s by default.
     tick_after
-        Silence of the stream after which the service publishes a tick into it, so that absences are decided; 5s by
-        default, 0s for never.
+        Silence of the stream after which the service publishes a tick into it, so that absences are decided;
+        5s by default, 0s for never.
     fresh
         Throw a stored state away and begin with an empty one, at the same place of the stream.
     http

@@ -326,7 +326,7 @@ FAULTS: dict[str, list[Patch]] = {
         ),
     ],
     "a rule begins without what was kept": [
-        ("rule_runtime", "if before.event is not event:", "if before.event is None:"),
+        ("rule_runtime", "if before.event is not event]", "if before.event is None]"),
     ],
     "guards before a rule began are forgotten": [
         ("log_runtime", "if self._veto_mask:\n            for", "if not self._veto_mask:\n            for"),
@@ -340,9 +340,6 @@ FAULTS: dict[str, list[Patch]] = {
     ],
     "an index excludes its threshold": [
         ("rule_index", "if value < entry.threshold:", "if value <= entry.threshold:")
-    ],
-    "what a rule asks of an event is not decoded lightly": [
-        ("light", 'names.update(("quality", "start"))', "pass"),
     ],
     "what was closed is created anew": [
         ("publishing", "if not self._reopen(state, match, cause, out):", "if match:"),
