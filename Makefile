@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-short docs clean
+.PHONY: demo test lint bench bench-short faults docs clean
 
 demo: $(STAMP)
 	$(BIN)/thenwire demo
@@ -25,6 +25,11 @@ bench: $(STAMP)
 
 bench-short: $(STAMP)
 	$(BIN)/python -m benchmarks --short
+
+# Long: kills of the service and of the server, and a million events of which many are bad.
+faults: $(STAMP)
+	$(BIN)/python tests/faults/campaign.py
+	$(BIN)/python tests/faults/bad_stream.py
 
 docs: $(STAMP)
 	$(BIN)/pip install -q -e '.[docs]'

@@ -16,6 +16,8 @@ from engine.events import POSITION_SHIFT
 
 ONE_RECORD = 1 << POSITION_SHIFT
 _COUNTS = {"create": 1, "update": 0, "close": -1}
+BATCH = 100
+"""Events that go in together, as one message of the service may hold."""
 CHAINS = 1_000
 """Alerts made for the cost of one: enough for a tenth of a second."""
 
@@ -38,13 +40,13 @@ def matcher_of(work: Work) -> Matcher:
 
 
 def feed_all(matcher: Matcher, lines: list[bytes], alerts: list[Alert] | None = None) -> int:
-    """Events as bytes in, alerts as bytes out; gives the number of alerts and collects them if asked to."""
-    feed = matcher.feed_json
+    """Events as bytes in, ``BATCH`` at a time, alerts as bytes out; gives the number of alerts and collects
+    them if asked to.
+    """
+    feed = matcher.feed_many
     found = 0
-    position = 0
-    for line in lines:
-        position += ONE_RECORD
-        for alert in feed(line, position):
+    for begin in range(0, len(lines), BATCH):
+        for alert in feed(lines[begin : begin + BATCH], (begin + 1) * ONE_RECORD, ONE_RECORD, None):
             encode(alert)
             found += 1
             if alerts is not None:

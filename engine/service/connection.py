@@ -138,6 +138,13 @@ class Connection:
         with contextlib.suppress(Exception):
             await self.client.close()
 
+    async def settle(self) -> None:
+        """Return when the server has taken in all that was sent before. Twice: nats-py's flush writes its ping
+        ahead of commands that are still in its buffer, so the first only shows that the buffer has been sent.
+        """
+        for _ in range(2):
+            await self.client.flush()
+
     async def _connect(self) -> None:
         options = login_options(self._settings)
         context = tls_context(self._settings)

@@ -285,7 +285,7 @@ class Consumer:
                 self._leave_pull()
                 self._opening += 1
                 # The server must have dropped the old requests before it may deliver again.
-                await client.flush()
+                await self._connection.settle()
             jetstream = self._connection.jetstream()
             stream = await self._stream_info()
             consumer = await ensure_consumer(jetstream, self._settings)

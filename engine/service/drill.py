@@ -154,7 +154,7 @@ class _Drill:
         await client.subscribe(alerts, cb=self._on_alert)
         await client.subscribe("dlq.thenwire.>", cb=self._on_letter)
         await client.subscribe("late.thenwire.>", cb=self._on_letter)
-        await client.flush()
+        await self._connection.settle()
         return f"server {client.connected_url.netloc.rpartition('@')[2] if client.connected_url else ''}"
 
     async def _new(self) -> str:

@@ -117,10 +117,8 @@ class Endpoints:
             await group.add_endpoint(
                 name=endpoint.name, handler=self._handler(endpoint), metadata={"about": endpoint.help}
             )
-        # Who sees the service ready can ask it. Twice: nats-py's flush writes its ping ahead of commands that
-        # are still in its buffer, so the first only shows that the buffer has been sent.
-        for _ in range(2):
-            await self._running.connection.client.flush()
+        # Who sees the service ready can ask it.
+        await self._running.connection.settle()
 
     async def close(self) -> None:
         """Answer no more."""
