@@ -35,6 +35,14 @@ UNSEEN: Final = 1 << 62
 """What the clock of a kind shows before its first event: no time is later, so that the first is dealt with
 where the exceptions are."""
 
+_LATEST: Final = (
+    f"latest = {MAX_TIME_MS}",
+    "def not_after(time):",
+    "    nonlocal latest",
+    "    latest = time",
+)
+"""The latest time that an event may have, and how it is set."""
+
 Handler = Callable[[Any, int, list[Alert]], None]
 OnBad = Callable[[BadEvent, int], None]
 
@@ -148,7 +156,7 @@ class HandlerMaker:
         self._light = light
         self._fits = fits
         self._calls = calls
-        self._limit = [MAX_TIME_MS]
+        self._setters: list[Callable[[int], None]] = []
 
     def make(self, alert_kinds: Sequence[str]) -> Handlers:
         """The handlers of every kind that is read, those of alerts included."""
@@ -179,9 +187,11 @@ class HandlerMaker:
             *_function("handle(e, position, out)", cells, full),
             *_function("light(e, raw, position, out)", cells, light),
             *_state_functions("", ""),
-            "return handle, light, state, restore",
+            *_LATEST,
+            "return handle, light, state, restore, not_after",
         ]
-        handle, lightly, state, restore = _made(lines, emitter)
+        handle, lightly, state, restore, not_after = _made(lines, emitter)
+        self._setters.append(not_after)
         return KindHandler(handle, lightly if is_light else None, _shown(full), state, restore)
 
     def _together(self, kinds: list[str], apart: dict[str, KindHandler]) -> Handlers:
@@ -275,8 +285,10 @@ class HandlerMaker:
             ],
         )
         made = ", ".join(f"handle{n}, state{n}, restore{n}" for n in numbers.values())
-        lines.append(f"return one, many, handles, ({made}{',' if made else ''})")
-        one, many, handles, functions = _made(lines, emitter)
+        lines += _LATEST
+        lines.append(f"return one, many, handles, not_after, ({made}{',' if made else ''})")
+        one, many, handles, not_after, functions = _made(lines, emitter)
+        self._setters.append(not_after)
         found = dict(apart)
         for kind, n in numbers.items():
             handle, state, restore = functions[3 * n : 3 * n + 3]
@@ -286,7 +298,8 @@ class HandlerMaker:
         return Handlers(ordered, one, many, self._not_after)
 
     def _not_after(self, time: int) -> None:
-        self._limit[0] = time
+        for setter in self._setters:
+            setter(time)
 
     def _finishing(self, handle: Handler) -> Callable[[Any, bytes, int, list[Alert]], None]:
         finish = self._decoder.finish
@@ -352,7 +365,6 @@ class HandlerMaker:
             watch_since=sightings.watch_since,
             note=sightings.note,
             NEVER=NEVER,
-            limit=self._limit,
             future=_future,
             merged=rule_index.merged,
             in_full=self._decoder.decode,
@@ -409,11 +421,11 @@ class HandlerMaker:
         if watched:
             lines.append(f"    arrived({kind!r})")
         lines += [
-            f"    if clock{n} < time <= limit[0]:",
+            f"    if clock{n} < time <= latest:",
             *("        " + line for line in on),
-            "    elif time > limit[0]:",
+            "    elif time > latest:",
             f"        seen{n} -= 1",
-            "        future(time, limit[0])",
+            "        future(time, latest)",
             f"    elif clock{n} == {UNSEEN}:",
             f"        first({kind!r}, time)",
             *("        " + line for line in on),

@@ -19,9 +19,9 @@ import bad_events
 import msgspec
 from checking import caught_up
 from faulty_server import FaultyServer
-from feeding import connect
 from reference_run import Differences, compare, published, read_stream, reference
 from service_process import Service
+from stream_feeding import connect
 from workload import RULES
 
 from engine.service.subjects import LARGEST_DEAD_LETTER

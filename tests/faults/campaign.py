@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 from checking import Found, judge, settled
 from faulty_server import FaultyServer
-from feeding import Feeder, connect
 from service_process import Service
+from stream_feeding import Feeder, connect
 from workload import Workload
 
 Progress = Callable[[str, int, int], None]

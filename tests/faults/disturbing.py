@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 from checking import floor
-from running import Run, running
+from service_running import Run, running
 
 from engine.service.serve import run_loop
 

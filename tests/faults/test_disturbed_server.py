@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 from disturbing import equal, play, small_disk, waits_without_acknowledging
-from running import Run
+from service_running import Run
 
 
 def test_a_full_disk_under_the_server_is_waited_for(binary: Path, tmp_path: Path) -> None:

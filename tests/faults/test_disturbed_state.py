@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from disturbing import CANNOT_STORE, equal, play, small_disk, waits_without_acknowledging
-from running import Run
+from service_running import Run
 
 
 def test_a_full_disk_under_the_state_is_said_and_waited_for(binary: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from child import BUCKET_POINTS, IN_TRANSACTION, POINTS
-from running import running
 
 _PATIENCE_SECONDS = 180.0
 

@@ -66,6 +66,9 @@ class FakeServer:
     async def flush(self) -> None:
         pass
 
+    async def settle(self) -> None:
+        await self.flush()
+
     async def request(self, reply: str, *_: Any, **__: Any) -> None:
         if not self.answers:
             raise NatsTimeout

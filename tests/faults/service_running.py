@@ -10,8 +10,8 @@ from typing import Any
 
 from checking import Found, judge, settled
 from faulty_server import FaultyServer
-from feeding import Feeder, connect
 from service_process import Service
+from stream_feeding import Feeder, connect
 from workload import Workload
 
 
