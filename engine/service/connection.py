@@ -139,8 +139,10 @@ class Connection:
             await self.client.close()
 
     async def settle(self) -> None:
-        """Return when the server has taken in all that was sent before. Twice: nats-py's flush writes its ping
-        ahead of commands that are still in its buffer, so the first only shows that the buffer has been sent.
+        """Return when the server has taken in all that was sent before.
+
+        Twice, because nats-py's flush writes its ping ahead of commands that are still in its buffer: the
+        first only shows that the buffer has been sent.
         """
         for _ in range(2):
             await self.client.flush()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from child import BUCKET_POINTS, IN_TRANSACTION, POINTS
+from service_running import running
 
 _PATIENCE_SECONDS = 180.0
 
