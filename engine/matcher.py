@@ -31,8 +31,9 @@ from engine.caps import KEPT, CapWarning
 from engine.clocks import Clocks, Due
 from engine.device_log import DeviceLogs
 from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder
-from engine.handlers import Calls, Handler, HandlerMaker, Handlers, KindCount, KindHandler, Many, One
+from engine.handlers import Handler, HandlerMaker, Handlers, KindCount, KindHandler, Many, One
 from engine.keys import key_of
+from engine.kind_code import Calls, KindCode
 from engine.kind_fit import KindFit
 from engine.light import light_decoder
 from engine.log_runtime import LogRuntime
@@ -234,17 +235,17 @@ class Matcher:
         light = light_decoder(
             self.decoder, self._declared, self.plan.roles, self.baselines, self._optimisations.light
         )
-        maker = HandlerMaker(
+        code = KindCode(
             self.plan,
             self.baselines,
             self.sightings,
             self.clocks.watched,
             self.decoder,
-            light,
             self.fits,
             calls,
             self._optimisations,
         )
+        maker = HandlerMaker(code, self.baselines, self.decoder, light, calls)
         return maker.make([kind_of(name) for name in self._alert_events])
 
     @property

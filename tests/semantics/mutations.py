@@ -283,10 +283,10 @@ FAULTS: dict[str, list[Patch]] = {
         ),
     ],
     "LATE is exclusive": [
-        ("handlers", "elif time < clock{n} - {event.late_ms", "elif time <= clock{n} - {event.late_ms"),
+        ("kind_code", "elif time < clock{n} - {event.late_ms", "elif time <= clock{n} - {event.late_ms"),
     ],
     "LATE counts from the time, not from the clock": [
-        ("handlers", "{event.late_ms + event.grace_ms}", "{event.late_ms}"),
+        ("kind_code", "{event.late_ms + event.grace_ms}", "{event.late_ms}"),
     ],
     # --- late events
     "a match is said before its deadlines have passed": [
