@@ -17,6 +17,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/thenwire check rules/
+	$(BIN)/thenwire fmt --check rules tests
 
 # The other engines it is held against are an extra of their own.
 bench: $(STAMP)
