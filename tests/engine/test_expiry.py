@@ -104,3 +104,32 @@ def test_expiry_changes_no_answer(seed: int) -> None:
     found = answer(RULES)
     assert found == answer(RULES.replace("LATE 1h", "LATE 100d"))
     assert found
+
+
+def test_suppress_lives_as_long_as_it_says() -> None:
+    """Longer than the rule looks back, though nothing comes from the device and others are swept meanwhile."""
+    rules = dsl.load_text(
+        """
+        EVENT ping LATE 0s GRACE 0s { host: string }
+        RULE twice { WHEN ping [host == "a"] THEN ping [host == "b"] WITHIN 10s SUPPRESS 24h }
+        """
+    )
+
+    def ping(device: str, second: int, host: str) -> bytes:
+        return f'{{"kind":"ping","device":"{device}","time":{second * 1000},"host":"{host}"}}'.encode()
+
+    def pair(second: int) -> int:
+        matcher.feed_json(ping("d", second, "a"))
+        return len(matcher.feed_json(ping("d", second + 1, "b")))
+
+    matcher = engine.Matcher(rules)
+    assert pair(0) == 1
+    for second in range(10, 90_000, 100):
+        matcher.feed_json(ping("other", second, "a"))
+        if second == 43_210:
+            assert pair(second + 1) == 0
+    assert matcher.rule_counts()["twice"].suppressed == 1
+    assert pair(90_000) == 1
+    for second in range(200_000, 300_000, 100):
+        matcher.feed_json(ping("other", second, "c"))
+    assert matcher.rule_counts()["twice"].devices == 0
