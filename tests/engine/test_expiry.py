@@ -107,7 +107,7 @@ def test_expiry_changes_no_answer(seed: int) -> None:
 
 
 def test_suppress_lives_as_long_as_it_says() -> None:
-    """Longer than the rule looks back, though nothing comes from the device and others are swept meanwhile."""
+    """Longer than the rule looks back, though nothing comes from the device and others are swept."""
     rules = dsl.load_text(
         """
         EVENT ping LATE 0s GRACE 0s { host: string }
