@@ -12,7 +12,7 @@ from benchmarks.result import AlertCost, Result
 from benchmarks.works.work import CannotRun, Chains, Work
 from engine import Matcher
 from engine.alerts import Alert, encode
-from engine.events import POSITION_SHIFT
+from engine.events import POSITION_SHIFT, BadEvent
 
 ONE_RECORD = 1 << POSITION_SHIFT
 _COUNTS = {"create": 1, "update": 0, "close": -1}
@@ -46,12 +46,16 @@ def feed_all(matcher: Matcher, lines: list[bytes], alerts: list[Alert] | None = 
     feed = matcher.feed_many
     found = 0
     for begin in range(0, len(lines), BATCH):
-        for alert in feed(lines[begin : begin + BATCH], (begin + 1) * ONE_RECORD, ONE_RECORD, None):
+        for alert in feed(lines[begin : begin + BATCH], (begin + 1) * ONE_RECORD, ONE_RECORD, _never_bad):
             encode(alert)
             found += 1
             if alerts is not None:
                 alerts.append(alert)
     return found
+
+
+def _never_bad(bad: BadEvent, position: int) -> None:
+    raise bad
 
 
 def feed_late(matcher: Matcher, lines: list[bytes], alerts: list[Alert] | None = None) -> int:

@@ -228,6 +228,8 @@ class DeviceLogs:
         if cut:
             del log.entries[:cut]
             log.known_from = max(log.known_from, limit)
+            if log.cut:
+                log.cut = {rule: since for rule, since in log.cut.items() if since > log.known_from}
         if len(log.entries) > self._least_cap:
             self._trim_to_caps(log)
 

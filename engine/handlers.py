@@ -45,9 +45,7 @@ class One(Protocol):
 class Many(Protocol):
     """Takes events as JSON; ``position`` is that of the first, and ``step`` from one to the next."""
 
-    def __call__(
-        self, raws: Iterable[bytes], position: int, step: int, on_bad: OnBad | None
-    ) -> list[Alert]: ...
+    def __call__(self, raws: Iterable[bytes], position: int, step: int, on_bad: OnBad) -> list[Alert]: ...
 
 
 class KindCount(msgspec.Struct, frozen=True):
@@ -233,8 +231,6 @@ class HandlerMaker:
                 "                continue",
                 *_deeper([*step, *after], 2),
                 "        except BadEvent as bad:",
-                "            if on_bad is None:",
-                "                raise",
                 "            on_bad(bad, position)",
                 "    return out",
             ],

@@ -15,6 +15,7 @@ from engine.baselines import Reading
 from engine.device_log import TRIM_EVERY, DeviceLog, DeviceLogs, Fits, Logged
 from engine.events import Event
 from engine.keys import KeyOf, may_lack_key
+from engine.rerun_debt import PAID_BY_EVENT, RerunDebt
 from engine.rule_runtime import RuleRuntime
 
 _NONE: dict[int, None] = {}
@@ -31,6 +32,7 @@ class KindFit:
         runtimes: all rules.
         asking: some rule asks something of the events of the kind.
         changed: told of a device before anything that is known of it changes.
+        debt: of reruns; every event that fits something pays a little back.
 
     Attributes:
         taken: events that came in here.
@@ -48,8 +50,10 @@ class KindFit:
         runtimes: Sequence[RuleRuntime],
         asking: bool,
         changed: Callable[[str], None],
+        debt: RerunDebt,
     ) -> None:
         self._changed = changed
+        self._debt = debt
         self._logs = logs
         self._runtimes = runtimes
         self._sharing = sharing
@@ -92,6 +96,8 @@ class KindFit:
         """An event. ``fits``: the rules it fits besides those that every event of the kind does."""
         self.taken += 1
         self._changed(event.device)
+        if self._debt.owed:
+            self._debt.pay(PAID_BY_EVENT, out)
         if self._ends_only:
             # The commonest case: it may end runs, and none is open.
             log = self._logs.logs.get(event.device)

@@ -10,7 +10,7 @@ that nobody asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Union, get_type_hints
 
 import msgspec
@@ -45,9 +45,19 @@ def light_decoder(
     events: Mapping[str, EventType],
     roles: Mapping[str, tuple[Role, ...]],
     baselines: Baselines,
-    lightly: bool = True,
+    full_kinds: Collection[str],
 ) -> LightDecoder:
-    """The light decoder for what rules and baselines ask; not ``lightly``: all is decoded in full."""
+    """The light decoder for what rules and baselines ask.
+
+    Args:
+        decoder: decodes in full.
+        events: the declared kinds.
+        roles: what rules ask of each.
+        baselines: what is learned of each.
+        full_kinds: kinds that are decoded in full in any case. Those whose clock deadlines wait for must be:
+            an event moves the clock before it is asked anything, and what that lets go would be lost if
+            the event turned out to be bad.
+    """
     light: dict[str, type] = {}
     full: dict[str, type[Event]] = {}
     members: list[Any] = []
@@ -58,7 +68,7 @@ def light_decoder(
             continue
         fed = [baselines.declared[name] for _, names in baselines.groups(kind) for name in names]
         asked = _asked(event, roles.get(kind, ()), fed)
-        if asked is None or not lightly:
+        if asked is None or kind in full_kinds:
             full[kind] = struct
             members.append(struct)
         else:

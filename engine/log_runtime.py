@@ -18,7 +18,6 @@ from engine.device_state import DeviceState, Stale, borrowing_state
 from engine.events import Event
 from engine.kept import Kept
 from engine.plan import RulePlan
-from engine.rerun_debt import PAID_BY_EVENT
 from engine.rule_runtime import RuleRuntime
 from engine.search import Search
 
@@ -61,8 +60,6 @@ class LogRuntime(RuleRuntime):
             self.starts += 1
             if kept.time > state.started:
                 state.started = kept.time
-        if self._debt.owed:
-            self._debt.pay(PAID_BY_EVENT, out)
         if late and not self._fits_in(state, log, kept, out):
             return
         automaton = state.automaton

@@ -138,6 +138,7 @@ class Matcher:
             kind: [self.runtimes[i] for i in dict.fromkeys(role.rule for role in roles)]
             for kind, roles in self.plan.roles.items()
         }
+        self._sharing = frozenset(p.index for p in self.plan.rules if _shares(p, optimisations))
         self.logs = self._shared_logs()
         self.fits = self._kind_fits()
         self.late: list[int] = []
@@ -162,7 +163,7 @@ class Matcher:
         """
         self.feed_many: Many = made.many
         """Many events as JSON, the quickest way. Bad ones are given to ``on_bad`` with their positions;
-        without it the first one is raised.
+        should it raise, the alerts of the events before are lost.
         """
         self.not_after: Callable[[int], None] = made.not_after
         """Set the latest time, epoch milliseconds, that an event may have: one that lies in the future would
@@ -171,11 +172,7 @@ class Matcher:
         """
 
     def _shared_logs(self) -> DeviceLogs:
-        """The device logs, and which rules share them: those about a device that read no alerts, which may
-        be taken back.
-        """
-        plans = [plan for plan in self.plan.rules if _shares(plan, self._optimisations)]
-        self._sharing = frozenset(plan.index for plan in plans)
+        plans = [plan for plan in self.plan.rules if plan.index in self._sharing]
         always = {
             kind: {rule: bits for rule, bits in self._always(roles).items() if rule in self._sharing}
             for kind, roles in self.plan.roles.items()
@@ -216,6 +213,7 @@ class Matcher:
                 self.runtimes,
                 any(not isinstance(role.local, e.Always) for role in roles),
                 self.changes.touch,
+                self.debt,
             )
             for kind, roles in self.plan.roles.items()
         }
@@ -232,9 +230,8 @@ class Matcher:
             spoken=self._spoken,
             on_fit=on_fit,
         )
-        light = light_decoder(
-            self.decoder, self._declared, self.plan.roles, self.baselines, self._optimisations.light
-        )
+        in_full = self.clocks.watched if self._optimisations.light else frozenset(self._declared)
+        light = light_decoder(self.decoder, self._declared, self.plan.roles, self.baselines, in_full)
         code = KindCode(
             self.plan,
             self.baselines,
@@ -435,7 +432,7 @@ class Matcher:
 
 
 def _shares(plan: RulePlan, optimisations: Optimisations) -> bool:
-    """Whether a rule shares the device logs."""
+    """Whether a rule shares the device logs: it is about a device, and reads no alerts (those may change)."""
     return optimisations.logs and not plan.fleet and not read_rules(plan.rule)
 
 

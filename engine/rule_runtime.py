@@ -26,7 +26,7 @@ from engine.keys import KeyOf
 from engine.pair import Pair
 from engine.plan import RulePlan
 from engine.publishing import Publishing
-from engine.rerun_debt import PAID_BY_EVENT, RerunDebt
+from engine.rerun_debt import RerunDebt
 from engine.runtime_functions import ListTest
 from engine.search import Search
 from engine.search_table import SearchTable
@@ -130,8 +130,6 @@ class RuleRuntime:
             self.starts += 1
             if kept.time > state.started:
                 state.started = kept.time
-        if self._debt.owed:
-            self._debt.pay(PAID_BY_EVENT, out)
         history, time = state.history, kept.time
         if kept.begin != time:
             state.longest = max(state.longest, time - kept.begin)

@@ -56,16 +56,14 @@ def test_many_go_on_behind_a_bad_one() -> None:
     assert bad == [("malformed_json", 12), ("wrong_type", 14), ("unknown_kind", 16)]
 
 
-def test_without_anybody_to_tell_the_first_bad_one_is_raised() -> None:
-    matcher = engine.Matcher(RULES)
-    with pytest.raises(BadEvent, match="malformed_json"):
-        matcher.feed_many([line("flow", 1, FLOW), b"nonsense", line("crash", 4)], 0, 1, None)
+def never(bad: BadEvent, position: int) -> None:
+    raise bad
 
 
 def test_times_as_text_go_the_long_way_and_mean_the_same() -> None:
     matcher = engine.Matcher(RULES)
     first = b'{"kind":"flow","device":"d","time":"1970-01-01T00:00:01Z","app":"x","bytes_out":9}'
-    assert len(matcher.feed_many([first, line("crash", 2)], 0, 1, None)) == 1
+    assert len(matcher.feed_many([first, line("crash", 2)], 0, 1, never)) == 1
 
 
 def test_what_fits_nothing_is_not_looked_at() -> None:
@@ -74,3 +72,22 @@ def test_what_fits_nothing_is_not_looked_at() -> None:
     assert matcher.feed_json(b'{"kind":"flow","device":"d","time":1,"n":1,"id":5}') == []
     with pytest.raises(BadEvent, match="wrong_type"):
         matcher.feed_json(b'{"kind":"flow","device":"d","time":1,"n":9,"id":5}')
+
+
+def test_what_a_bad_event_let_go_by_its_time_is_not_lost_with_it() -> None:
+    """Its time moves the clock, and a silence is complete; what it fits wants it in full then: it is bad."""
+    matcher = engine.Matcher(
+        dsl.load_text(
+            """
+            EVENT flow GRACE 0s { n: int }
+            EVENT beat GRACE 0s { n: int }
+            RULE silent { WHEN flow THEN NO beat [n < 3] FOR 10s }
+            RULE loud { WHEN beat [n > 5] THEN flow WITHIN 1m }
+            """
+        )
+    )
+    alerts = matcher.feed_json(line("flow", 1, ',"n":1'))
+    with pytest.raises(BadEvent):
+        matcher.feed_json(line("beat", 100, ',"n":9,"id":5'))
+    alerts += matcher.feed_json(line("beat", 101, ',"n":1'))
+    assert [alert.rule.name for alert in alerts] == ["silent"]

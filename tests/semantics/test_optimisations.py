@@ -18,6 +18,7 @@ from test_deliveries import any_case, suppressing
 import dsl
 import engine
 from dsl import model as m
+from engine.events import BadEvent
 from engine.plan import Optimisations
 
 NEVER = 1 << 30
@@ -67,7 +68,7 @@ def many(ruleset: m.RuleSet, items: Sequence[Input]) -> list[bytes]:
             while count < len(waiting) and waiting[count][1] - waiting[count - 1][1] == step:
                 count += 1
             raws = [raw for raw, _ in waiting[:count]]
-            out.extend(matcher.feed_many(raws, waiting[0][1], step, None))
+            out.extend(matcher.feed_many(raws, waiting[0][1], step, never_bad))
             del waiting[:count]
 
     for item in items:
@@ -79,6 +80,10 @@ def many(ruleset: m.RuleSet, items: Sequence[Input]) -> list[bytes]:
     feed()
     out.extend(matcher.close())
     return [engine.encode(alert) for alert in out]
+
+
+def never_bad(bad: BadEvent, position: int) -> None:
+    raise bad
 
 
 def check(case: Case, random: Random) -> int:
