@@ -20,6 +20,7 @@ from typing import Any
 from dsl import expressions as e
 from dsl.expressions import Condition, Value
 from engine import runtime_functions as run
+from engine.baselines.answers import Answer
 from engine.events import attribute
 from engine.runtime_functions import ListTest
 
@@ -34,8 +35,7 @@ class Places:
         keys: for each BY key, the Python expression of its value.
         readings: for the event under test, the name of its ``{baseline: Reading}`` or, in a kind's
             handler, None.
-        observed: in a kind's handler, for each baseline what its functions are called with
-            (``engine.baselines.observing``).
+        answers: in a kind's handler, by baseline and function how it is asked (``engine.baselines.answers``).
         latest: for SEVERITY and its kin, the expression giving the events in order, latest last.
     """
 
@@ -48,7 +48,6 @@ class Places:
         latest: str | None = None,
         elapsed: str | None = None,
         loose: frozenset[str] = frozenset(),
-        observed: Mapping[str, str] | None = None,
     ) -> None:
         self.event = event
         self.steps = dict(steps or {})
@@ -56,7 +55,7 @@ class Places:
         self.readings = readings
         self.latest = latest
         self.elapsed = elapsed
-        self.observed = dict(observed or {})
+        self.answers: dict[tuple[str, str], Answer] = {}
         self.loose = loose
         """Steps whose event may be of several types: fields are read with a default."""
 
@@ -129,6 +128,9 @@ class Emitter:
     def nullable(self, node: Value, places: Places) -> str:
         """Source of the value that gives None where it is missing."""
         source, tests = self.value(node, places)
+        if len(tests) == 1 and tests[0].startswith(f"({source} := ") and tests[0].endswith(") is not None"):
+            # It is there or None: no need to ask twice.
+            return tests[0].removeprefix(f"({source} := ").removesuffix(") is not None")
         return source if not tests else f"({source} if {' and '.join(tests)} else None)"
 
     def _guarded(self, source: str) -> tuple[str, list[str]]:
@@ -177,11 +179,11 @@ class Emitter:
             source = f"_reading({places.readings}, {self._literal(node.baseline)})"
         else:
             # In a kind's handler the estimator is asked only when the cheaper tests have held.
-            ask = self.constant((node.baseline, node.function), lambda: (node.baseline, node.function), "ask")
-            source = f"{ask}({places.observed[node.baseline]})"
-            if node.function == "ready":
-                return source, []
-            return self._guarded(source)
+            answer = places.answers[node.baseline, node.function]
+            if answer.known:
+                return answer.value, [*answer.tests]
+            value, more = self._guarded(answer.value)
+            return value, [*answer.tests, *more]
         reading, tests = self._guarded(source)
         if node.function == "ready":
             return f"({' and '.join(tests)} and {reading}.ready)", []
@@ -244,8 +246,8 @@ class Emitter:
                 name = self.constant(frozenset(node.items), lambda: frozenset(node.items))
                 return self._test(node.value, places, lambda v: f"{v} {_not_in(node.negated)} {name}")
             case e.InNamedList():
-                name = self.constant(node.name, lambda: self._lists[node.name].has, "list")
-                return self._test(node.value, places, lambda v: f"{_not(node.negated)}{name}({v})")
+                name = self.constant(node.name, lambda: self._lists[node.name].answers, "list")
+                return self._test(node.value, places, lambda v: f"{_not(node.negated)}{name}[{v}]")
             case e.InNetwork():
                 name = self.constant(node.network, lambda: run.Network(node.network).has, "net")
                 return self._test(node.value, places, lambda v: f"{_not(node.negated)}{name}({v})")
@@ -283,6 +285,9 @@ class Emitter:
         return _and([*tests, test(source)])
 
     def _compare(self, node: e.Compare, places: Places) -> str:
+        holds = _holds(node, places)
+        if holds:
+            return holds
         left, left_tests = self.value(node.left, places)
         right, right_tests = self.value(node.right, places)
         if (
@@ -292,7 +297,29 @@ class Emitter:
         ):
             positive = bool(node.right.value) == (node.operator == "==")
             return _and([*left_tests, f"{left} is {positive}"])
+        if isinstance(node.right, e.Constant) and node.left.type.name == e.FLOAT:
+            # Python compares two floats quicker than a float and an int.
+            right = self._as_float(node.right.value, right)
         return _and([*left_tests, *right_tests, f"{left} {node.operator} {right}"])
+
+    def _as_float(self, value: Any, source: str) -> str:
+        """The literal of a number as a float, where that is the same number."""
+        return repr(float(value)) if type(value) is int and abs(value) <= 1 << 53 else source
+
+
+def _holds(node: e.Compare, places: Places) -> str:
+    """Source of a test that a baseline says yes, where that is told without its answer; else empty."""
+    asked, said = node.left, node.right
+    if (
+        isinstance(asked, e.BaselineValue)
+        and asked.step is None
+        and isinstance(said, e.Constant)
+        and said.value is (node.operator == "==")
+        and node.operator in ("==", "!=")
+        and (asked.baseline, asked.function) in places.answers
+    ):
+        return places.answers[asked.baseline, asked.function].holds
+    return ""
 
 
 _WHOLE = frozenset({e.INT, e.DURATION, e.TIMESTAMP})
@@ -326,6 +353,9 @@ def cost(node: Condition) -> int:
     worst = 0
     for part in e.walk(node):
         match part:
+            case e.BaselineValue(function="unseen"):
+                # Known once the value was learned, and mostly no.
+                worst = max(worst, 3)
             case e.BaselineValue():
                 worst = max(worst, 40)
             case e.Matches():

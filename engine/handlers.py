@@ -24,13 +24,25 @@ from engine.events import MAX_TIME_MS, REFUSED, BadEvent, EventDecoder
 from engine.kind_code import UNSEEN, Calls, KindCode
 from engine.light import LightDecoder
 
-_LATEST: Final = (
-    f"latest = {MAX_TIME_MS}",
-    "def not_after(time):",
-    "    nonlocal latest",
-    "    latest = time",
-)
-"""The latest time that an event may have, and how it is set."""
+
+def _latest(numbers: Iterable[str]) -> list[str]:
+    """The latest time that an event may have, and how it is set. What kinds look ahead to must not be later;
+    where it moves on they find out for themselves.
+    """
+    cells = [f"ahead{n}" for n in numbers]
+    return [
+        f"latest = {MAX_TIME_MS}",
+        "def not_after(time):",
+        f"    nonlocal {', '.join(('latest', *cells))}",
+        *(["    if time < latest:"] if cells else []),
+        *(f"        {cell} = min({cell}, time + 1)" for cell in cells),
+        "    latest = time",
+    ]
+
+
+_PLACE: Final = "last - left() * step"
+"""The position of an event among many. Few are asked for theirs, so it is not counted up: an iterator over a
+list knows how many it has left."""
 
 Handler = Callable[[Any, int, list[Alert]], None]
 OnBad = Callable[[BadEvent, int], None]
@@ -60,14 +72,11 @@ class KindHandler(msgspec.Struct, frozen=True):
 
     Attributes:
         handle: takes an event that is decoded in full.
-        light: takes a lightly decoded event, its bytes, its position and the list for alerts; None for a
-            kind that is decoded in full, or written out elsewhere.
         state: the kind's clock, when to sweep next, and how many events came in all and too late.
         restore: goes on from what ``state`` gave.
     """
 
     handle: Handler
-    light: Callable[[Any, bytes, int, list[Alert]], None] | None
     source: str
     state: Callable[[], list[int]]
     restore: Callable[[list[int]], None]
@@ -113,74 +122,53 @@ class HandlerMaker:
 
     def make(self, alert_kinds: Sequence[str]) -> Handlers:
         """The handlers of every kind that is read, those of alerts included."""
-        kinds: dict[str, KindHandler] = {}
-        written_out: list[str] = []
-        for kind in self._decoder.types:
-            if self._baselines.groups(kind):
-                kinds[kind] = self._apart(kind, has_clock=True)
-            else:
-                written_out.append(kind)
-        for kind in alert_kinds:
-            kinds[kind] = self._apart(kind, has_clock=False)
-        return self._together(written_out, kinds)
+        of_alerts = {kind: self._apart(kind) for kind in alert_kinds}
+        return self._together(list(self._decoder.types), of_alerts)
 
     # --- whole functions
 
-    def _apart(self, kind: str, has_clock: bool) -> KindHandler:
-        """The functions of a kind that is called."""
+    def _apart(self, kind: str) -> KindHandler:
+        """The functions of a kind of alerts, which are never bytes."""
         emitter = self._code.emitter()
-        full = self._code.body(kind, emitter, "return", has_clock=has_clock, complete=False)
-        is_light = has_clock and kind in self._light.light
-        light = ["    pass"]
-        if is_light:
-            light = self._code.body(kind, emitter, "return", has_clock=True, complete=True)
-        cells = "nonlocal clock, seen, late, sweep_at"
+        full = self._code.body(kind, emitter, "return", has_clock=False, complete=False)
+        cells = "nonlocal clock, seen, late, sweep_at, ahead"
         lines = [
-            f"clock, sweep_at, seen, late = {UNSEEN}, -1, 0, 0",
+            f"clock, sweep_at, seen, late, ahead = {UNSEEN}, -1, 0, 0, -1",
             *_function("handle(e, position, out)", cells, full),
-            *_function("light(e, raw, position, out)", cells, light),
             *_state_functions("", ""),
-            *_LATEST,
-            "return handle, light, state, restore, not_after",
+            *_latest([""]),
+            "return handle, state, restore, not_after",
         ]
-        handle, lightly, state, restore, not_after = _made(lines, emitter)
+        handle, state, restore, not_after = _made(lines, emitter)
         self._setters.append(not_after)
-        return KindHandler(handle, lightly if is_light else None, _shown(full), state, restore)
+        return KindHandler(handle, _shown(full), state, restore)
 
     def _together(self, kinds: list[str], apart: dict[str, KindHandler]) -> Handlers:
-        """The kinds without baselines, and the functions for bytes, which have their code written out."""
+        """The kinds of events, and the functions for bytes, which have their code written out."""
         emitter = self._code.emitter()
         names, calls = emitter.names, self._calls
         numbers = {kind: number for number, kind in enumerate(kinds)}
         cells = [
-            cell for n in numbers.values() for cell in (f"clock{n}", f"seen{n}", f"late{n}", f"sweep_at{n}")
+            f"{cell}{n}" for n in numbers.values() for cell in ("clock", "seen", "late", "sweep_at", "ahead")
         ]
         nonlocal_cells = f"nonlocal {', '.join(cells)}" if cells else "pass"
-        lines = [f"clock{n}, sweep_at{n}, seen{n}, late{n} = {UNSEEN}, -1, 0, 0" for n in numbers.values()]
+        lines = [
+            f"clock{n}, sweep_at{n}, seen{n}, late{n}, ahead{n} = {UNSEEN}, -1, 0, 0, -1"
+            for n in numbers.values()
+        ]
         shown: dict[str, str] = {}
         for kind, n in numbers.items():
             full = self._code.body(kind, emitter, "return", has_clock=True, complete=False, number=n)
             shown[kind] = _shown(full)
             lines += _function(f"handle{n}(e, position, out)", nonlocal_cells, full)
             lines += _state_functions(str(n), str(n))
-        calls_of: dict[type, Any] = {}
-        for kind, handler in apart.items():
-            if handler.light is not None:
-                calls_of[self._light.light[kind]] = handler.light
-            elif kind in self._light.full:
-                calls_of[self._light.full[kind]] = self._finishing(handler.handle)
-        handles = {
-            self._decoder.types[kind]: handler.handle
-            for kind, handler in apart.items()
-            if kind in self._decoder.types
-        }
+        handles: dict[type, Handler] = {}
         names.update(
             decode=self._light.decode,
             in_full=self._decoder.decode,
             finish=self._decoder.finish,
             REFUSED=REFUSED,
             BadEvent=BadEvent,
-            called=calls_of.get,
             handles=handles,
             next_position=calls.next_position,
         )
@@ -194,7 +182,7 @@ class HandlerMaker:
         if calls.relay is not None:
             names.update(spoken=calls.spoken, relay=calls.relay)
             after = ["    if spoken:", "        relay(out)"]
-        step = self._dispatch(kinds, numbers, emitter, "return out")
+        step = self._dispatch(kinds, numbers, emitter, "return out", "position")
         lines += _function(
             "one(raw, position=None)",
             nonlocal_cells,
@@ -213,30 +201,33 @@ class HandlerMaker:
                 "    return out",
             ],
         )
-        step = self._dispatch(kinds, numbers, emitter, "continue")
+        step = self._dispatch(kinds, numbers, emitter, "continue", _PLACE)
         lines += _function(
             "many(raws, position, step, on_bad)",
             nonlocal_cells,
             [
+                "    if raws.__class__ is not list:",
+                "        raws = list(raws)",
                 "    out = []",
-                "    position -= step",
+                "    last = position + (len(raws) - 1) * step",
+                "    raws = iter(raws)",
+                "    left = raws.__length_hint__",
                 "    for raw in raws:",
-                "        position += step",
                 "        try:",
                 "            try:",
                 "                e = decode(raw)",
                 "            except REFUSED:",
-                "                slowly(raw, position, out)",
+                f"                slowly(raw, {_PLACE}, out)",
                 *_deeper(after, 3),
                 "                continue",
                 *_deeper([*step, *after], 2),
                 "        except BadEvent as bad:",
-                "            on_bad(bad, position)",
+                f"            on_bad(bad, {_PLACE})",
                 "    return out",
             ],
         )
         made = ", ".join(f"handle{n}, state{n}, restore{n}" for n in numbers.values())
-        lines += _LATEST
+        lines += _latest(str(n) for n in numbers.values())
         lines.append(f"return one, many, handles, not_after, ({made}{',' if made else ''})")
         one, many, handles, not_after, functions = _made(lines, emitter)
         self._setters.append(not_after)
@@ -244,29 +235,30 @@ class HandlerMaker:
         for kind, n in numbers.items():
             handle, state, restore = functions[3 * n : 3 * n + 3]
             handles[self._decoder.types[kind]] = handle
-            found[kind] = KindHandler(handle, None, shown[kind], state, restore)
+            found[kind] = KindHandler(handle, shown[kind], state, restore)
         ordered = {kind: found[kind] for kind in (*self._decoder.types, *apart) if kind in found}
         return Handlers(ordered, one, many, self._not_after)
+
+    def _rank(self, kind: str) -> tuple[int, bool]:
+        """Kinds of which much is learned, and those of which most events fit nothing, tend to be the many."""
+        learned = sum(len(names) for _, names in self._baselines.groups(kind))
+        return -learned, kind not in self._light.light
 
     def _not_after(self, time: int) -> None:
         for setter in self._setters:
             setter(time)
 
-    def _finishing(self, handle: Handler) -> Callable[[Any, bytes, int, list[Alert]], None]:
-        finish = self._decoder.finish
-
-        def finished(event: Any, raw: bytes, position: int, out: list[Alert]) -> None:
-            handle(finish(event, raw), position, out)
-
-        return finished
-
-    def _dispatch(self, kinds: list[str], numbers: dict[str, int], emitter: Emitter, leave: str) -> list[str]:
-        """Tell the kinds apart. Those first of which most events fit nothing: they tend to be the many."""
+    def _dispatch(
+        self, kinds: list[str], numbers: dict[str, int], emitter: Emitter, leave: str, place: str
+    ) -> list[str]:
+        """Tell the kinds apart; ``place`` is source of an event's position. Those first of which most events
+        fit nothing: they tend to be the many.
+        """
         lines: list[str] = []
         word = "if"
         if kinds:
             lines.append("    kind = type(e)")
-        for kind in sorted(kinds, key=lambda kind: kind not in self._light.light):
+        for kind in sorted(kinds, key=self._rank):
             number = numbers[kind]
             light = kind in self._light.light
             name = f"Kind{number}"
@@ -274,31 +266,20 @@ class HandlerMaker:
             lines.append(f"    {word} kind is {name}:")
             word = "elif"
             if light:
-                body = self._code.body(kind, emitter, leave, has_clock=True, complete=True, number=number)
+                body = self._code.body(
+                    kind, emitter, leave, has_clock=True, complete=True, number=number, place=place
+                )
             else:
                 # The common case needs no second look.
-                second = (
-                    "True"
-                    if self._decoder.has_two_forms(kind)
-                    else "e.time.__class__ is not int or e.start is not None"
-                )
+                second = self._decoder.second_look(kind, emitter.names)
                 body = [
                     f"    if {second}:",
                     "        e = finish(e, raw)",
-                    *self._code.body(kind, emitter, leave, has_clock=True, complete=False, number=number),
+                    *self._code.body(
+                        kind, emitter, leave, has_clock=True, complete=False, number=number, place=place
+                    ),
                 ]
             lines += _deeper(body)
-        lines += [
-            *(["    else:"] if kinds else []),
-            *_deeper(
-                [
-                    "    call = called(type(e))",
-                    "    if call is not None:",
-                    "        call(e, raw, position, out)",
-                ],
-                1 if kinds else 0,
-            ),
-        ]
         return lines
 
 
@@ -312,8 +293,9 @@ def _state_functions(name: str, n: str) -> list[str]:
         f"def state{name}():",
         f"    return [-1 if clock{n} == {UNSEEN} else clock{n}, sweep_at{n}, seen{n}, late{n}]",
         f"def restore{name}(cells):",
-        f"    nonlocal {cells}",
+        f"    nonlocal {cells}, ahead{n}",
         f"    {cells} = cells",
+        f"    ahead{n} = -1",
         f"    if clock{n} == -1:",
         f"        clock{n} = {UNSEEN}",
     ]

@@ -15,10 +15,11 @@ from dsl import expressions as e
 from dsl import model as m
 from engine import rule_index
 from engine.alerts import Alert
+from engine.baselines.answers import answer
 from engine.baselines.declared import Baselines
 from engine.baselines.observing import Observed, observing
 from engine.codegen import Emitter, Places
-from engine.device_log import Fits
+from engine.device_log import TRIM_EVERY, Fits
 from engine.events import BadEvent, EventDecoder
 from engine.kind_fit import KindFit
 from engine.plan import Optimisations, Plan, Role
@@ -53,6 +54,20 @@ class Calls(msgspec.Struct, frozen=True):
     relay: Callable[[list[Alert]], None] | None
     spoken: list[tuple[Alert, int]]
     on_fit: Callable[[int, int, str], None] | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Source that asks which rules an event fits.
+
+    Attributes:
+        lines: to be run first.
+        test: whether there are any.
+        fits: the rules with the bits of their sources.
+    """
+
+    lines: list[str]
+    test: str
+    fits: str
 
 
 class KindCode:
@@ -106,9 +121,11 @@ class KindCode:
         has_clock: bool,
         complete: bool,
         number: int | None = None,
+        place: str = "position",
     ) -> list[str]:
         """What is done with an event ``e``. ``complete``: it is decoded lightly. ``leave``: the statement
-        that ends its way. ``number``: of the kind, where several share a function.
+        that ends its way. ``number``: of the kind, where several share a function. ``place``: source of its
+        position.
         """
         n = "" if number is None else str(number)
         event = self._plan.events[kind]
@@ -116,49 +133,58 @@ class KindCode:
         places = Places(event="e")
         lines = ["    time = e.time"]
         if has_clock:
-            lines += self._clock_lines(kind, event, emitter, n, fit is not None, leave)
+            lines += self._clock_lines(kind, event, emitter, n, fit is not None, leave, place)
         observed = self._observe(kind, emitter, places)
         lines += observed.lines
         if fit is None:
             return lines
         emitter.names[f"take{n}"] = fit.take
         roles = [role for role in self._plan.roles.get(kind, ()) if role.rule not in fit.always]
-        lines += self._asking(kind, roles, event, emitter, places)
-        take = [f"take{n}(e, position, fits, {observed.readings or 'None'}, out)"]
+        asked = self._asking(kind, roles, event, emitter, places, bool(fit.always))
+        lines += asked.lines
+        take = [f"take{n}(e, {place}, {asked.fits}, {observed.readings or 'None'}, out)"]
         if complete:
             take.insert(0, "e = in_full(raw)")
         if self._calls.on_fit is not None:
             emitter.names[f"told{n}"] = _teller(self._calls.on_fit, fit.always)
-            take.insert(-1, f"told{n}(fits, e.device)")
+            take.insert(-1, f"told{n}({asked.fits}, e.device)")
+        elif fit.ends_only:
+            emitter.names.update(fit.names(n))
+            take = _only_kept(n, place, observed.readings or "None", take)
         if fit.always:
             return [*lines, *("    " + line for line in take)]
-        return [*lines, "    if fits:", *("        " + line for line in take)]
+        return [*lines, f"    if {asked.test}:", *("        " + line for line in take)]
 
     def _clock_lines(
-        self, kind: str, event: m.EventType, emitter: Emitter, n: str, read: bool, leave: str
+        self, kind: str, event: m.EventType, emitter: Emitter, n: str, read: bool, leave: str, place: str
     ) -> list[str]:
         """Count the event, move the clock of its kind, turn back what is too late."""
         watched = kind in self._watched
         on = [f"clock{n} = time"]
         if watched:
             on.append(f"moved({kind!r}, time, out)")
+        seldom = ["pass"]
         if read:
-            on += [f"if time >= sweep_at{n}:", f"    sweep_at{n} = sweep({kind!r}, time)"]
+            seldom = [f"if time >= sweep_at{n}:", f"    sweep_at{n} = sweep({kind!r}, time)"]
         lines = [f"    seen{n} += 1"]
         if watched:
             lines.append(f"    arrived({kind!r})")
+        # Most events are later than those before, and not yet at the next time that asks for something.
         lines += [
-            f"    if clock{n} < time <= latest:",
+            f"    if clock{n} < time < ahead{n}:",
             *("        " + line for line in on),
             "    elif time > latest:",
             f"        seen{n} -= 1",
             "        future(time, latest)",
-            f"    elif clock{n} == {UNSEEN}:",
-            f"        first({kind!r}, time)",
+            f"    elif time > clock{n} or clock{n} == {UNSEEN}:",
+            f"        if clock{n} == {UNSEEN}:",
+            f"            first({kind!r}, time)",
             *("        " + line for line in on),
+            *("        " + line for line in seldom),
+            f"        ahead{n} = {f'min(sweep_at{n}, latest + 1)' if read else 'latest + 1'}",
             f"    elif time < clock{n} - {event.late_ms + event.grace_ms}:",
             f"        late{n} += 1",
-            "        too_late(position)",
+            f"        too_late({place})",
             f"        {leave}",
             "    elif time < earliest[0]:",
             "        watch_since(time)",
@@ -174,19 +200,29 @@ class KindCode:
     def _observe(self, kind: str, emitter: Emitter, places: Places) -> Observed:
         """The code that lets the kind's baselines take the event."""
         observed = observing(kind, self._baselines, emitter, places)
-        places.observed.update(observed.arguments)
         for name in observed.names:
             estimator = self._baselines.estimators[name]
             for function in (*estimator.functions, "ready"):
-                emitter.constant((name, function), lambda x=estimator, f=function: x.ask(f), "ask")  # type: ignore[misc]
+                ask = emitter.constant((name, function), lambda x=estimator, f=function: x.ask(f), "ask")  # type: ignore[misc]
+                places.answers[name, function] = answer(
+                    estimator, function, *observed.arguments[name], ask, emitter.names
+                )
         return observed
 
     def _asking(
-        self, kind: str, roles: list[Role], event: m.EventType, emitter: Emitter, places: Places
-    ) -> list[str]:
-        """Source that sets ``fits``, the rules that the event fits with the bits of their sources."""
+        self,
+        kind: str,
+        roles: list[Role],
+        event: m.EventType,
+        emitter: Emitter,
+        places: Places,
+        always: bool,
+    ) -> Asked:
+        """Source that finds the rules that the event fits, with the bits of their sources. ``always``: the
+        rules are needed also where there are none.
+        """
         if not roles:
-            return ["    fits = ()"]
+            return Asked([], "False", "()")
         lines: list[str] = []
         quick = self._optimisations
         plain, forms = (
@@ -198,6 +234,10 @@ class KindCode:
         by_rule: dict[int, list[Role]] = {}
         for role in plain:
             by_rule.setdefault(role.rule, []).append(role)
+        if len(plain) == 1 and not forms and not always:
+            return Asked(
+                lines, _ask(plain[0].local, shared, emitter, places), f"{((plain[0].rule, plain[0].bit),)!r}"
+            )
         lines.append("    fits = ()")
         for rule, of_rule in by_rule.items():
             if len(of_rule) == 1:
@@ -218,7 +258,30 @@ class KindCode:
             for number, (form, members) in enumerate(forms.items()):
                 lines += rule_index.index_lines((kind, number), form, members, optional, emitter)
             lines += ["    if hits:", "        fits = merged(fits, hits)"]
-        return lines
+        return Asked(lines, "fits", "fits")
+
+
+def _only_kept(n: str, place: str, readings: str, otherwise: list[str]) -> list[str]:
+    """``KindFit.take`` written out for the commonest case: the event may end runs, and none is open."""
+    return [
+        "device = e.device",
+        "changed(device)",
+        "log = log_of(device)",
+        "if log is None:",
+        "    log = open_log(device, time)",
+        "entries = log.entries",
+        "if not log.active and e.start is None and (",
+        "    time > entries[-1].time if entries else time >= log.known_from",
+        "):",
+        f"    fit{n}.taken += 1",
+        "    if debt.owed:",
+        "        debt.pay(PAID_BY_EVENT, out)",
+        f"    entries.append(Logged(time, {place}, e, (), {readings}))",
+        f"    if not len(entries) % {TRIM_EVERY}:",
+        "        trim(log, time)",
+        "else:",
+        *("    " + line for line in otherwise),
+    ]
 
 
 def _future(time: int, limit: int) -> None:

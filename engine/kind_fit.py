@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dsl import model as m
 from engine.alerts import Alert
 from engine.baselines import Reading
-from engine.device_log import TRIM_EVERY, DeviceLog, DeviceLogs, Fits, Logged
+from engine.device_log import DeviceLog, DeviceLogs, Fits, Logged
 from engine.events import Event
 from engine.keys import KeyOf, may_lack_key
 from engine.rerun_debt import PAID_BY_EVENT, RerunDebt
@@ -37,6 +37,8 @@ class KindFit:
     Attributes:
         taken: events that came in here.
         duplicates: those that had come before.
+        ends_only: rules only wait for this kind, and none has to be told of it where no run is open: then
+            generated code only keeps it (``engine.kind_code``).
         unkeyed: for each group of rules that every event of the kind fits, by their key fields: events
             without a key.
     """
@@ -82,8 +84,21 @@ class KindFit:
         self.unkeyed = [0] * len(self._groups)
         self._counted = frozenset(rule for _, rules in self._groups for rule in rules)
         self._kind = kind
-        # Whether rules only wait for this kind, and none has to be told of it where no run is open.
-        self._ends_only = bool(self._ends) and self._logs_all and not (self._visits or self._groups or asking)
+        self.ends_only = bool(self._ends) and self._logs_all and not (self._visits or self._groups or asking)
+
+    def names(self, number: str) -> dict[str, object]:
+        """What the code needs that keeps an event without asking here."""
+        logs = self._logs
+        return {
+            f"fit{number}": self,
+            "log_of": logs.logs.get,
+            "open_log": logs.open,
+            "Logged": Logged,
+            "changed": self._changed,
+            "debt": self._debt,
+            "PAID_BY_EVENT": PAID_BY_EVENT,
+            "trim": logs.trim,
+        }
 
     def take(
         self,
@@ -98,16 +113,6 @@ class KindFit:
         self._changed(event.device)
         if self._debt.owed:
             self._debt.pay(PAID_BY_EVENT, out)
-        if self._ends_only:
-            # The commonest case: it may end runs, and none is open.
-            log = self._logs.logs.get(event.device)
-            if log is not None and not log.active and event.start is None:
-                entries, time = log.entries, event.time
-                if not entries or time > entries[-1].time:  # type: ignore[operator]  # the decoder has made it an int
-                    entries.append(Logged(time, position, event, (), readings))  # type: ignore[arg-type]  # likewise
-                    if not len(entries) % TRIM_EVERY:
-                        self._logs.trim(log, time)  # type: ignore[arg-type]  # likewise
-                    return
         runtimes = self._runtimes
         active: dict[int, None] = _NONE
         log = None
