@@ -13,6 +13,13 @@ NATS_SHARE = 0.9
 NATS_SHARE_OF_DECODE = 0.6
 LATENCY_P99_MS = 20.0
 IDLE_BYTES = 400.0
+QUIET_BYTES = 2**30 / 1_000_000
+APPS_BYTES = 8 * 2**30 / 1_000_000
+EACH_BYTES = {"kept": 250.0, "robust": 130.0, "robust-3": 234.0, "novelty": 250.0}
+"""Of one kept event, and of the row of one app: its first robust baseline and 52 bytes for each further; a
+novelty baseline with as many values as were measured.
+"""
+DEVICE_BYTES = {"idle": IDLE_BYTES, "ended": IDLE_BYTES, "quiet": QUIET_BYTES, "apps": APPS_BYTES}
 COLLECTION_MS = 20.0
 
 
@@ -52,8 +59,14 @@ def promises(report: Report) -> list[Promise]:
     if report.latency is not None:
         most("latency at half load: p99 in ms, at most", report.latency.p99_ms, LATENCY_P99_MS)
     for devices in report.devices:
-        if devices.state == "idle":
-            most(f"{devices.devices:,} idle: bytes a device, at most", devices.bytes_per_device, IDLE_BYTES)
+        if devices.state in DEVICE_BYTES:
+            about = f"{devices.devices:,} {devices.state}: bytes a device, at most"
+            # What has been forgotten leaves gaps behind, which the next device fills.
+            gone = devices.state == "ended"
+            most(about, devices.bytes_each if gone else devices.bytes_per_device, DEVICE_BYTES[devices.state])
+        if devices.state in EACH_BYTES:
+            about = f"{devices.devices:,} {devices.state}: bytes of {devices.things}, at most"
+            most(about, devices.bytes_each, EACH_BYTES[devices.state])
         about = f"{devices.devices:,} {devices.state}: longest garbage collection in ms, at most"
         most(about, devices.longest_collection_ms, COLLECTION_MS)
     for peer in report.peers:

@@ -19,7 +19,7 @@ _R = TypeVar("_R")
 FOLDER = Path(__file__).parent / "results"
 _WORK_HEADS = (
     "work", "rules", "events", "alerts", "right", "CPU s", "events/CPU s", "x floor", "budget", "x by hand",
-    "by hand x floor", "build µs", "encode µs",
+    "by hand x floor", "build µs", "encode µs", "whole µs",
 )  # fmt: skip
 _NATS_HEADS = (
     "events a message", "events", "alerts", "right", "empty events/s", "decode events/s", "engine events/s",
@@ -29,7 +29,8 @@ _LATENCY_HEADS = (
     "events", "most events/s", "sent events/s", "alerts", "right", "p50 ms", "p99 ms", "max ms",
 )  # fmt: skip
 _DEVICES_HEADS = (
-    "state", "devices", "events", "bytes a device", "µs an event", "longest collection ms", "MiB",
+    "state", "devices", "events", "bytes a device", "held", "of one", "µs an event",
+    "longest collection ms", "in full ms", "MiB",
 )  # fmt: skip
 _PEER_HEADS = (
     "work", "engine", "version", "style", "reading", "events", "count", "right", "CPU s", "wall s",
@@ -141,6 +142,7 @@ def _work(result: Result) -> list[str]:
         f"{result.reference_to_floor:.2f}",
         "" if cost is None else f"{cost.build_us:.1f}",
         "" if cost is None else f"{cost.encode_us:.1f}",
+        "" if cost is None else f"{cost.whole_us:.1f}",
     ]
 
 
@@ -180,8 +182,11 @@ def _devices(result: DevicesResult) -> list[str]:
         f"{result.devices:,}",
         f"{result.events:,}",
         f"{result.bytes_per_device:,.0f}",
+        "" if result.held_per_device is None else f"{result.held_per_device:,.0f}",
+        "" if result.of_device == 1 else f"{result.bytes_each:,.0f}",
         f"{result.microseconds:.2f}",
         f"{result.longest_collection_ms:.1f}",
+        f"{result.full_collection_ms:.1f}",
         f"{result.resident / 2**20:,.0f}",
     ]
 

@@ -6,11 +6,19 @@ import msgspec
 
 
 class AlertCost(msgspec.Struct, frozen=True):
-    """Microseconds of CPU for one alert: to build it from its match, and to encode it; bytes encoded."""
+    """Microseconds of CPU for one alert.
+
+    Attributes:
+        build_us: to build it from its match.
+        encode_us: to encode it; ``bytes`` encoded.
+        whole_us: what a chain that alerts costs more than one that misses: to complete the match, to build
+            the alert, and to remember it.
+    """
 
     build_us: float
     encode_us: float
     bytes: int
+    whole_us: float = 0.0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +134,12 @@ class DevicesResult(msgspec.Struct, frozen=True, kw_only=True):
         state: what is known of each device (``benchmarks/devices.py``).
         events: that were fed, of all devices together.
         bytes_per_device: of resident memory, over that of the engine without devices.
+        held_per_device: the same by the sizes of the objects; None where there are too many to look at.
+        things: what is counted of each device, such as ``a kept event``; ``device`` for the device itself.
+        of_device: how many of them each device has.
         microseconds: of CPU an event.
-        longest_collection_ms: of the garbage collector.
+        longest_collection_ms: of Python's collector while events flow, as the service has set it.
+        full_collection_ms: of one collection over all there is.
     """
 
     state: str
@@ -138,6 +150,16 @@ class DevicesResult(msgspec.Struct, frozen=True, kw_only=True):
     microseconds: float
     longest_collection_ms: float
     resident: int
+    full_collection_ms: float = 0.0
+    held_per_device: float | None = None
+    things: str = "device"
+    of_device: int = 1
+
+    @property
+    def bytes_each(self) -> float:
+        """Of one of the things, by the sizes of the objects where those are known."""
+        held = self.held_per_device
+        return (self.bytes_per_device if held is None else held) / self.of_device
 
 
 class PeerResult(msgspec.Struct, frozen=True, kw_only=True):

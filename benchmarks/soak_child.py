@@ -1,39 +1,89 @@
-"""``thenwire run`` that also writes down how long each ``cut`` and each ``slice`` of a checkpoint held the
-event loop, one a line and in seconds: the metrics tell the longest only.
+"""``thenwire run`` that also writes down what holds the event loop, a line each: each ``cut`` and each
+``slice`` of a checkpoint, each collection of cycles (``young``, ``older``, ``full``), and how late the loop
+was for a timer (``loop``), which has all of it and the matching of messages in it. The metrics tell the
+longest only. A line has seconds by the clock and, for all but ``loop``, seconds of this thread's own work: a
+busy machine makes the first longer. At SIGUSR1 a line says how many objects in ``cycles`` there are.
 
     python -m benchmarks.soak_child FILE run --rules ...
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import signal
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from engine.cli import main as command_line
 from engine.service.checkpoints.barrier import Barrier
+from engine.state.parts import Changes
+
+_EVERY_SECONDS = 0.01
+_GENERATIONS = ("young", "older", "full")
+
+
+class Collections:
+    """Writes down how long each collection takes."""
+
+    def __init__(self, holds: TextIO) -> None:
+        self._holds = holds
+        self._began = self._own = 0.0
+
+    def note(self, phase: str, info: dict[str, int]) -> None:
+        """See ``gc.callbacks``."""
+        now, own = time.perf_counter(), time.thread_time()
+        if phase == "start":
+            self._began, self._own = now, own
+        else:
+            what = _GENERATIONS[info["generation"]]
+            self._holds.write(f"{what} {now - self._began:.6f} {own - self._own:.6f}\n")
+
+
+async def _watch(holds: TextIO) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _EVERY_SECONDS
+        await asyncio.sleep(_EVERY_SECONDS)
+        late = loop.time() - due
+        if late > _EVERY_SECONDS / 10:
+            holds.write(f"loop {late:.6f}\n")
+
+
+def _count_cycles(holds: TextIO) -> None:
+    gc.unfreeze()
+    holds.write(f"cycles {gc.collect()}\n")
 
 
 def main() -> int:
     """The exit code of ``thenwire run``."""
     with Path(sys.argv[1]).open("a", buffering=1) as holds:
-        held, cut = Barrier._held, Barrier._cut
-        what = "slice"
+        cut, pack = Barrier._cut, Changes.pack
+        begin = Barrier.begin
+        watching: list[asyncio.Task[None]] = []
 
-        def noted(self: Any, seconds: float) -> None:
-            holds.write(f"{what} {seconds:.6f}\n")
-            held(self, seconds)
+        def beginning(self: Any, *arguments: Any) -> None:
+            begin(self, *arguments)
+            watching.append(asyncio.get_running_loop().create_task(_watch(holds)))
 
-        def cutting(self: Any) -> Any:
-            nonlocal what
-            what = "cut"
-            try:
-                return cut(self)
-            finally:
-                what = "slice"
+        def timed(what: str, work: Any) -> Any:
+            def inner(self: Any, *arguments: Any) -> Any:
+                began, own = time.perf_counter(), time.thread_time()
+                found = work(self, *arguments)
+                took = time.perf_counter() - began, time.thread_time() - own
+                holds.write(f"{what} {took[0]:.6f} {took[1]:.6f}\n")
+                return found
 
-        Barrier._held = noted  # type: ignore[method-assign]  # to look on
-        Barrier._cut = cutting  # type: ignore[method-assign]  # likewise
+            return inner
+
+        Barrier._cut = timed("cut", cut)  # type: ignore[method-assign]  # to look on
+        Changes.pack = timed("slice", pack)  # type: ignore[method-assign]  # likewise
+        Barrier.begin = beginning  # type: ignore[method-assign, assignment]  # likewise
+        collections = Collections(holds)
+        gc.callbacks.insert(0, collections.note)
+        signal.signal(signal.SIGUSR1, lambda *_: _count_cycles(holds))
         return command_line(sys.argv[2:])
 
 

@@ -149,6 +149,14 @@ class Service:
         with urllib.request.urlopen(self._metrics, timeout=30.0) as answer:
             return str(answer.read().decode())
 
+    async def count_cycles(self) -> None:
+        """Have it write down how many objects only a collection of all there is would free."""
+        self._process.send_signal(signal.SIGUSR1)
+        async with asyncio.timeout(60.0):
+            while "cycles" not in self.holds.read_text():
+                self.check()
+                await asyncio.sleep(0.1)
+
     async def stop(self) -> None:
         """SIGTERM; SIGKILL after a minute."""
         if self._process.poll() is None:

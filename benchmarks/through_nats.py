@@ -1,9 +1,11 @@
 """Reading events from JetStream: the service's own client with an empty callback, with one that decodes,
-and with
-the engine in it.
+and with the engine in it.
 
-A server of our own runs in a temporary directory. The stream lies in memory, so that no disk is measured.
-What the engine answers is encoded and counted, not published: the cost of an alert is measured apart.
+All three read the same stream of the same server with the same `Pull`, so they pay alike for what it checks.
+The engine is the processor of ``thenwire run``: every bad event would be refused, and events keep all fields
+that may not be missing. It is told the time as the service is, by when messages were stored. What it answers
+is encoded and counted, not published: the cost of an alert is measured apart. A server of our own runs in a
+temporary directory. The stream lies in memory, so that no disk is measured.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from statistics import median
 from time import perf_counter, process_time
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
 
 from benchmarks.floor import floor_decoder
@@ -27,10 +28,12 @@ from benchmarks.result import NatsResult
 from benchmarks.run import matcher_of
 from benchmarks.works import w1
 from dsl import RuleSet
+from engine.reload.bundle import bundle_of
+from engine.reload.prepare import Prepared, make_matcher
 from engine.service.connection import Connection
 from engine.service.embedded import EmbeddedServer, find_server
-from engine.service.matching import MatchingProcessor
-from engine.service.pull import Pull
+from engine.service.pull import Pull, Received, alike
+from engine.service.rules.processor import ReloadingProcessor
 from engine.service.settings import Settings
 
 EVENTS = {1: 100_000, 100: 1_000_000}
@@ -42,7 +45,8 @@ _BATCH = 2_000
 _BATCH_BYTES = 8 * 1024 * 1024
 _WAIT_SECONDS = 120.0
 _NO_SKEW_LIMIT_MS = 1 << 62
-Handle = Callable[[Msg, int, int], None]
+Take = Callable[[list[Received]], None]
+"""Takes in messages that came together, or one."""
 
 
 def measure(seed: int) -> list[NatsResult]:
@@ -85,10 +89,10 @@ async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
     engine: list[tuple[float, float]] = []
     alerts = 0
     for number in range(ROUNDS):
-        empty.append(await _read(client, f"empty-{number}", messages, lambda *_: None))
+        empty.append(await _read(client, f"empty-{number}", messages, lambda _: None))
         decoding.append(await _read(client, f"decode-{number}", messages, _decoder(decode)))
-        handle, found = _engine(ruleset)
-        engine.append(await _read(client, f"engine-{number}", messages, handle))
+        take, found = _engine(ruleset)
+        engine.append(await _read(client, f"engine-{number}", messages, take))
         alerts = found()
     await jetstream.delete_stream(_STREAM)
     return NatsResult(
@@ -108,22 +112,37 @@ async def _one(client: Client, size: int, count: int, seed: int) -> NatsResult:
     )
 
 
-def _decoder(decode: Callable[[bytes], object]) -> Handle:
-    def handle(message: Msg, _: int, __: int) -> None:
-        for line in message.data.split(b"\n"):
-            decode(line)
+def _decoder(decode: Callable[[bytes], object]) -> Take:
+    def take(batch: list[Received]) -> None:
+        for message, _, _ in batch:
+            for line in message.data.split(b"\n"):
+                decode(line)
 
-    return handle
+    return take
 
 
-def _engine(ruleset: RuleSet) -> tuple[Handle, Callable[[], int]]:
-    processor = MatchingProcessor(ruleset, max_skew_ms=_NO_SKEW_LIMIT_MS)
+def _engine(ruleset: RuleSet) -> tuple[Take, Callable[[], int]]:
+    prepared = Prepared(bundle_of(ruleset), ruleset, make_matcher(ruleset), tests=0)
+    processor = ReloadingProcessor(prepared, max_skew_ms=_NO_SKEW_LIMIT_MS)
+    # The events are of another year: by the time of their storing all of them would be late.
+    shift: int | None = None
 
-    def handle(message: Msg, sequence: int, _: int) -> None:
-        # The events are of another year: by the time of their storing all of them would be late.
-        processor.process(message.data, None, sequence, _STREAM, message.subject, START_MS)
+    def take(batch: list[Received]) -> None:
+        nonlocal shift
+        if shift is None:
+            shift = START_MS - batch[0][2]
+        # As the service does it (engine/service/run.py).
+        for part in alike(batch):
+            first, now = part[0][1], part[0][2] + shift
+            if len(part) > 1:
+                payloads = [message.data for message, _, _ in part]
+                subjects = [message.subject for message, _, _ in part]
+                if processor.process_together(payloads, first, _STREAM, subjects, now) is not None:
+                    continue
+            for message, sequence, _ in part:
+                processor.process(message.data, None, sequence, _STREAM, message.subject, now)
 
-    return handle, lambda: processor.alerts
+    return take, lambda: processor.alerts
 
 
 class _NoBackpressure:
@@ -133,7 +152,7 @@ class _NoBackpressure:
         """There is always room."""
 
 
-async def _read(client: Client, name: str, messages: int, handle: Handle) -> tuple[float, float]:
+async def _read(client: Client, name: str, messages: int, take: Take) -> tuple[float, float]:
     """Read the whole stream once; seconds of wall-clock time and of this process's CPU."""
     jetstream = client.jetstream(timeout=30.0)
     await jetstream.add_consumer(
@@ -145,9 +164,9 @@ async def _read(client: Client, name: str, messages: int, handle: Handle) -> tup
         if not done.done():
             done.set_exception(error)
 
-    def take(message: Msg, sequence: int, received_ms: int) -> None:
-        handle(message, sequence, received_ms)
-        if sequence == messages and not done.done():
+    def together(batch: list[Received]) -> None:
+        take(batch)
+        if batch[-1][1] == messages and not done.done():
             done.set_result(None)
 
     pull = Pull(
@@ -158,9 +177,10 @@ async def _read(client: Client, name: str, messages: int, handle: Handle) -> tup
         heartbeat=5.0,
         position=0,
         backpressure=_NoBackpressure(),
-        handle=take,
+        handle=lambda *received: together([received]),
         ask_reopen=lambda reason: fail(RuntimeError(f"the pull stopped: {reason}")),
         on_failure=fail,
+        together=together,
     )
     wall, cpu = perf_counter(), process_time()
     await pull.open()

@@ -35,6 +35,7 @@ GIVEN = (
     answers.CheckAnswer,
     answers.ExplainAnswer,
     answers.BaselineAnswer,
+    answers.InForceAnswer,
     answers.Done,
 )
 

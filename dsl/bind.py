@@ -19,7 +19,7 @@ from dsl.bind_types import bind_baseline, bind_event
 from dsl.diagnostics import ERROR, Diagnostic, did_you_mean, in_order, position
 from dsl.functions import ALL_FUNCTIONS
 from dsl.lint import lint
-from dsl.lists import read_list
+from dsl.lists import ReadList, read_list
 from dsl.model import Member, NamedList, Rule, RuleSet, RuleTest, SignalType
 from dsl.order import order_of_use
 from dsl.params import PARAMS_FILE, Overrides, bind_param, unknown_overrides
@@ -34,8 +34,9 @@ MAX_MEMBERS = 1_000
 
 
 class _Binder:
-    def __init__(self, files: Iterable[ParsedFile], overrides: Overrides) -> None:
+    def __init__(self, files: Iterable[ParsedFile], overrides: Overrides, read: ReadList) -> None:
         self.files = list(files)
+        self.read_list = read
         self.overrides = dict(overrides)
         self.tables = Tables()
         self.found: list[Diagnostic] = []
@@ -101,7 +102,7 @@ class _Binder:
             items.extend(list_items(node.items, report))
         elif node.file is not None:
             path = str(Path(report.file).parent / str(node.file.value))
-            read, problem = read_list(path)
+            read, problem = self.read_list(path)
             items.extend(read)
             if problem is not None:
                 report.error(
@@ -279,15 +280,18 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def bind(files: Iterable[ParsedFile], overrides: Overrides | None = None) -> RuleSet:
+def bind(
+    files: Iterable[ParsedFile], overrides: Overrides | None = None, read: ReadList = read_list
+) -> RuleSet:
     """Check parsed files and give the rule set of all that is right in them.
 
     Args:
         files: all files of the rule set.
         overrides: values for PARAMs by canonical name; durations in milliseconds, sizes in bytes.
             One that no PARAM has is an error (TW204) in a file called :data:`PARAMS_FILE`.
+        read: reads the file of a LIST.
     """
-    binder = _Binder(files, overrides or {})
+    binder = _Binder(files, overrides or {}, read)
     binder.each(n.EventNode, binder.event)
     binder.each(n.ListNode, binder.named_list)
     binder.each(n.ParamNode, binder.param)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dsl.literals import check_wildcards
 
 MAX_LIST_BYTES = 64 << 20
 """A longer list belongs into the events as a label; this one is held in memory by every process."""
+
+ReadList = Callable[[str], tuple[tuple[str, ...], str | None]]
+"""From a path the entries, or what is wrong in a few words: :func:`read_list`, or a stand-in."""
 
 
 def read_list(path: str) -> tuple[tuple[str, ...], str | None]:

@@ -101,11 +101,21 @@ def string(text: str) -> str:
 
 def format_duration(milliseconds: int) -> str:
     """The shortest literal of a duration: ``90000`` is ``1m30s``; zero is ``0s``."""
-    if milliseconds == 0:
-        return "0s"
-    sign, rest, parts = ("-" if milliseconds < 0 else ""), abs(milliseconds), []
-    for unit in ("d", "h", "m", "s", "ms"):
-        count, rest = divmod(rest, _DURATION_MS[unit])
-        if count:
-            parts.append(f"{count}{unit}")
-    return sign + "".join(parts)
+    if milliseconds < 0:
+        return "-" + format_duration(-milliseconds)
+    seconds, rest = divmod(milliseconds, 1_000)
+    minutes, seconds = divmod(seconds, 60)
+    text = f"{rest}ms" if rest else ""
+    if seconds:
+        text = f"{seconds}s{text}"
+    if minutes:
+        hours, minutes = divmod(minutes, 60)
+        if minutes:
+            text = f"{minutes}m{text}"
+        if hours:
+            days, hours = divmod(hours, 24)
+            if hours:
+                text = f"{hours}h{text}"
+            if days:
+                text = f"{days}d{text}"
+    return text or "0s"

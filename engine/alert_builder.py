@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from dsl.expressions import Constant
+from dsl.expressions import Choose, Constant, Value
 from engine.alerting.authored import authored
 from engine.alerting.changes import cause_of, changes, explanation
 from engine.alerting.confidence import NO_LONGER_KEPT, confidence
+from engine.alerting.create_code import Create, create_code
 from engine.alerting.evidence import deviations, steps, timing
 from engine.alerting.gaps import Need, gaps_of, needs_of
 from engine.alerting.guards import Span, excluded, guards_of
@@ -38,14 +39,16 @@ class AlertBuilder:
 
     Attributes:
         needs: for each chain of the rule the kinds of event that a match needs and need not show.
+        may_be_silent: whether SEVERITY can give ``none``.
     """
 
     def __init__(
         self, plan: RulePlan, lists: dict[str, ListTest], sightings: Sightings | None = None
     ) -> None:
+        self._plan = plan
         self._fleet = plan.fleet
         self._key_fields = plan.key_fields
-        self._baselines = plan.baselines
+        self._baselines = tuple((name, name.replace("_", " ")) for name in plan.baselines)
         self._window_ms = plan.table.window_ms
         self._sightings = sightings
         rule = self._rule = plan.rule
@@ -80,7 +83,34 @@ class AlertBuilder:
         )
         severity = rule.severity
         self._severity: Severity | None = severity.value if isinstance(severity, Constant) else None  # type: ignore[assignment]  # dsl has checked that it is one
+        answers = _answers(severity)
+        self.may_be_silent = answers is None or "none" in answers
         self._revisable_ms = plan.table.horizon_ms + plan.late_ms
+        self._creates: list[Create | None] = [None] * len(self._plain)
+
+    def write_out(self, lists: dict[str, ListTest]) -> None:
+        """Have creates built by code of their own where all steps are single events."""
+        plan = self._plan
+        for number, chain in enumerate(chains_of(plan.rule.pattern)):
+            names = [step.name for step in self._names[number]]
+            # Of steps of one name each tells what baselines say of the other.
+            if self._plain[number] and len(set(names)) == len(names):
+                self._creates[number] = create_code(
+                    plan,
+                    number,
+                    chain,
+                    self._names[number],
+                    self._guards[number],
+                    self.needs[number],
+                    self._info,
+                    self._authored,
+                    lists,
+                )
+
+    @property
+    def written_out(self) -> bool:
+        """Whether creates have code of their own on every chain."""
+        return None not in self._creates
 
     def look_through(self, sightings: Sightings) -> None:
         """Have gaps judged by other sightings: those of a rule that began later than its matcher."""
@@ -104,6 +134,13 @@ class AlertBuilder:
     def _device(self, match: Match) -> str:
         """The device of a match; empty for a fleet rule."""
         return "" if self._fleet else match.events[0].event.device
+
+    def create(self, match: Match, alert_id: str, suppressed: int, cause: Kept | None = None) -> Alert:
+        """The first alert for a match. See :meth:`build`."""
+        create = self._creates[match.chain]
+        if create is None or cause is not None:
+            return self.build(match, alert_id, "create", suppressed, None, cause)
+        return create(match, alert_id, suppressed, self._sightings)
 
     def build(
         self,
@@ -226,6 +263,16 @@ class AlertBuilder:
         for name, part in zip(self._key_fields, match.key, strict=True):
             key[name] = part if type(part) is str else plain(part)
         return key
+
+
+def _answers(value: Value) -> set[object] | None:
+    """What a value can be where it is not missing; None if that is not known."""
+    if isinstance(value, Constant):
+        return {value.value}
+    if not isinstance(value, Choose):
+        return None
+    yes, no = _answers(value.yes), _answers(value.no)
+    return None if yes is None or no is None else yes | no
 
 
 def _dedup(rule: str, key: dict[str, Plain], suppressed: int) -> Dedup:

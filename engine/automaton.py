@@ -98,7 +98,7 @@ class RuleTable(msgspec.Struct, frozen=True):
         return self.window_ms + max((v.before_ms for v in self.vetoes), default=0)
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """A completed run: the chain taken and its events, in the order of its steps.
 
     ``capped``: a choice that was dropped could have changed it. ``waits``: deadlines that must have
@@ -120,27 +120,36 @@ class Match(msgspec.Struct, frozen=True):
         return self.events[-1]
 
 
-class KeyState:
-    """Waiting choices of one key: ``levels[chain][i]`` have completed i steps (i from 1)."""
-
-    __slots__ = ("dropped_until", "levels")
-
-    def __init__(self, table: RuleTable) -> None:
-        self.levels: list[list[list[Events]]] = [[[] for _ in chain] for chain in table.chains]
-        self.dropped_until = -1
-        """Time up to which a dropped choice could still have completed; -1 where none was dropped."""
+_NONE_WAIT: list[Events] = []
+"""What has completed no step: always empty, so there is one for all."""
 
 
-class Automaton:
+class KeyState(msgspec.Struct, gc=False, eq=False):
+    """Waiting choices of one key: ``levels[chain][i]`` have completed i steps (i from 1).
+
+    ``dropped_until``: time up to which a dropped choice could still have completed; -1 where there is none.
+    """
+
+    levels: tuple[tuple[list[Events], ...], ...]
+    dropped_until: int = -1
+
+
+def key_state(table: RuleTable) -> KeyState:
+    """The state of a key for which nothing waits."""
+    return KeyState(tuple((_NONE_WAIT, *([] for _ in chain[1:])) for chain in table.chains))
+
+
+class Automaton(msgspec.Struct, gc=False, eq=False):
     """The state of one rule and device. ``feed`` takes kept events in order."""
 
-    __slots__ = ("dropped", "keys", "table", "vetoes")
+    table: RuleTable
+    keys: dict[Key, KeyState] = {}
+    vetoes: tuple[dict[Key, list[Kept]], ...] = ()
+    dropped: int = 0
 
-    def __init__(self, table: RuleTable) -> None:
-        self.table = table
-        self.keys: dict[Key, KeyState] = {}
-        self.vetoes: list[dict[Key, list[Kept]]] = [{} for _ in table.vetoes]
-        self.dropped = 0
+    def __post_init__(self) -> None:
+        if self.table.vetoes:
+            self.vetoes = tuple({} for _ in self.table.vetoes)
 
     @property
     def waits(self) -> bool:
@@ -173,7 +182,7 @@ class Automaton:
             if state is None:
                 if not kept.mask & self.table.start_mask:
                     continue
-                state = self.keys[key] = KeyState(self.table)
+                state = self.keys[key] = key_state(self.table)
             found.extend(self._step_key(key, state, kept))
             if not any(level for chain in state.levels for level in chain):
                 del self.keys[key]

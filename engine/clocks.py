@@ -48,7 +48,8 @@ class Clocks:
         self._now: int | None = None
         self._heaps: dict[Kinds, list[Due]] = {}
         self._of_kind: dict[str, list[Kinds]] = {}
-        self._of_no_device = False
+        # Deadlines of no device, which are few among many.
+        self._own: list[tuple[Kinds, Due]] = []
 
     def watch(self, kinds: Kinds) -> None:
         """Make a set of types known whose deadlines will wait here."""
@@ -61,6 +62,11 @@ class Clocks:
     def watched(self) -> frozenset[str]:
         """The types that deadlines wait for."""
         return frozenset(self._of_kind)
+
+    @property
+    def heaps(self) -> list[list[Due]]:
+        """The deadlines that wait."""
+        return list(self._heaps.values())
 
     @property
     def waiting(self) -> bool:
@@ -88,9 +94,10 @@ class Clocks:
 
     def wait(self, kinds: Kinds, deadline: int, rule: int, device: str | None, clock: int) -> None:
         """Have a deadline come back from :meth:`seen` or :meth:`advance` when it has passed."""
-        own = device is None
-        self._of_no_device |= own
-        heapq.heappush(self._heaps[kinds], Due(deadline, rule, device or "", clock, own))
+        due = Due(deadline, rule, device or "", clock, device is None)
+        heapq.heappush(self._heaps[kinds], due)
+        if due.own:
+            self._own.append((kinds, due))
 
     def seen(self, kind: str, time: int) -> list[Due]:
         """An event of a watched type with a time later than all before; what has passed by it."""
@@ -122,19 +129,21 @@ class Clocks:
 
     def state(self, of_devices: bool = True) -> list[Any]:
         """All that is known, as plain data; without the deadlines of devices if those are not asked for."""
-        heaps = [
-            [list(kinds), [list(due) for due in heap if of_devices or due.own]]
-            for kinds, heap in self._heaps.items()
-            if of_devices or self._of_no_device
-        ]
+        if of_devices:
+            heaps = [[list(kinds), [list(due) for due in heap]] for kinds, heap in self._heaps.items()]
+        else:
+            heaps = [[list(kinds), [list(due)]] for kinds, due in self._own]
         return [self._seen, self._arrived, self._wall, self._closed, self._now, heaps]
 
     def restore(self, state: list[Any]) -> None:
         """Go on from what :meth:`state` gave."""
         self._seen, self._arrived, self._wall, self._closed, self._now, heaps = state
+        self._heaps = {kinds: [] for kinds in self._heaps}
         for kinds, heap in heaps:
-            self._heaps[tuple(kinds)] = [Due(*due) for due in heap]
-            self._of_no_device |= any(due[4] for due in heap)
+            self._heaps[tuple(kinds)] += [Due(*due) for due in heap]
+        for heap in self._heaps.values():
+            heapq.heapify(heap)
+        self._own = [(kinds, due) for kinds, heap in self._heaps.items() for due in heap if due.own]
 
     def _due(self, groups: Iterable[Kinds]) -> list[Due]:
         found: list[Due] = []
@@ -143,5 +152,8 @@ class Clocks:
             if heap:
                 passed = self.passed(kinds)
                 while heap and heap[0].deadline <= passed:
-                    found.append(heapq.heappop(heap))
+                    due = heapq.heappop(heap)
+                    found.append(due)
+                    if due.own:
+                        self._own.remove((kinds, due))
         return sorted(found)

@@ -11,7 +11,7 @@ comparison with a missing value is false" costs one ``is not None``.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from types import CodeType
@@ -56,6 +56,8 @@ class Places:
         self.latest = latest
         self.elapsed = elapsed
         self.answers: dict[tuple[str, str], Answer] = {}
+        self.known: dict[Condition, str] = {}
+        """Conditions that have been asked already: names of local variables that hold what they were."""
         self.loose = loose
         """Steps whose event may be of several types: fields are read with a default."""
 
@@ -128,10 +130,9 @@ class Emitter:
     def nullable(self, node: Value, places: Places) -> str:
         """Source of the value that gives None where it is missing."""
         source, tests = self.value(node, places)
-        if len(tests) == 1 and tests[0].startswith(f"({source} := ") and tests[0].endswith(") is not None"):
-            # It is there or None: no need to ask twice.
-            return tests[0].removeprefix(f"({source} := ").removesuffix(") is not None")
-        return source if not tests else f"({source} if {' and '.join(tests)} else None)"
+        return _bare(source, tests) or (
+            source if not tests else f"({source} if {' and '.join(tests)} else None)"
+        )
 
     def _guarded(self, source: str) -> tuple[str, list[str]]:
         name = self._temporary()
@@ -228,6 +229,8 @@ class Emitter:
 
     def condition(self, node: Condition, places: Places) -> str:
         """Source of the condition: an expression that is true or false and never raises."""
+        if places.known and node in places.known:
+            return places.known[node]
         match node:
             case e.Always():
                 return "True"
@@ -256,8 +259,7 @@ class Emitter:
                 value, more = self.value(node.value, places)
                 return _and([*tests, *more, f"{value} {_not_in(node.negated)} {field}"])
             case e.Like():
-                name = self.constant(node.pattern, lambda: run.like(node.pattern), "like")
-                return self._test(node.value, places, lambda v: f"{_not(node.negated)}{name}({v})")
+                return self._like(node, places)
             case e.Matches():
                 name = self.constant(node.pattern, lambda: run.regex(node.pattern), "regex")
                 return self._test(node.value, places, lambda v: f"{_not(node.negated)}{name}({v})")
@@ -280,6 +282,16 @@ class Emitter:
                     node.value, places, lambda v: f"{values} and {v} {_not_in(node.negated)} {name}"
                 )
 
+    def _like(self, node: e.Like, places: Places) -> str:
+        pattern = node.pattern
+        if "?" not in pattern and pattern.count("*") == 1 and "*" in (pattern[0], pattern[-1]):
+            # One call of Python's own instead of one of ours.
+            method, part = ("endswith", pattern[1:]) if pattern[0] == "*" else ("startswith", pattern[:-1])
+            text = self.constant(part, lambda: part)
+            return self._test(node.value, places, lambda v: f"{_not(node.negated)}{v}.{method}({text})")
+        name = self.constant(pattern, lambda: run.like(pattern), "like")
+        return self._test(node.value, places, lambda v: f"{_not(node.negated)}{name}({v})")
+
     def _test(self, value: Value, places: Places, test: Callable[[str], str]) -> str:
         source, tests = self.value(value, places)
         return _and([*tests, test(source)])
@@ -296,6 +308,10 @@ class Emitter:
             and node.operator in ("==", "!=")
         ):
             positive = bool(node.right.value) == (node.operator == "==")
+            bare = _bare(left, left_tests)
+            if bare:
+                # What is missing is neither.
+                return f"{bare} is {positive}"
             return _and([*left_tests, f"{left} is {positive}"])
         if isinstance(node.right, e.Constant) and node.left.type.name == e.FLOAT:
             # Python compares two floats quicker than a float and an int.
@@ -305,6 +321,13 @@ class Emitter:
     def _as_float(self, value: Any, source: str) -> str:
         """The literal of a number as a float, where that is the same number."""
         return repr(float(value)) if type(value) is int and abs(value) <= 1 << 53 else source
+
+
+def _bare(source: str, tests: list[str]) -> str:
+    """Source that is the value or None, where that is all that the tests ask; else empty."""
+    if len(tests) == 1 and tests[0].startswith(f"({source} := ") and tests[0].endswith(") is not None"):
+        return tests[0].removeprefix(f"({source} := ").removesuffix(") is not None")
+    return ""
 
 
 def _holds(node: e.Compare, places: Places) -> str:
@@ -348,6 +371,9 @@ def _and(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else "(" + " and ".join(parts) + ")"
 
 
+_CHEAP = 2
+
+
 def cost(node: Condition) -> int:
     """How dear a condition is to ask, for putting the cheap ones first. Baselines come last."""
     worst = 0
@@ -367,6 +393,18 @@ def cost(node: Condition) -> int:
             case e.Compare() | e.InSet() | e.Present():
                 worst = max(worst, 2)
     return worst
+
+
+def common_parts(conditions: Iterable[Condition]) -> list[Condition]:
+    """Parts that several conditions ask, to be asked once. Only those that take no more than comparisons: the
+    others wait until the cheaper parts of a condition hold.
+    """
+    times: dict[Condition, int] = {}
+    for condition in dict.fromkeys(conditions):
+        for part in condition.items if isinstance(condition, e.All) else ():
+            if cost(part) <= _CHEAP:
+                times[part] = times.get(part, 0) + 1
+    return [part for part, count in times.items() if count > 1]
 
 
 def reading_of(readings: Mapping[str, Any] | None, baseline: str) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -65,7 +66,7 @@ class DeviceLog(msgspec.Struct, gc=False):
     device: str
     known_from: int
     entries: list[Logged]
-    # An idle device must cost little: what it never fills is shared and empty.
+    # An idle device must cost little: what it never fills is shared and empty, and so are rules alone.
     states: dict[int, None]
     active: dict[int, None]
     cut: dict[int, int]
@@ -73,30 +74,24 @@ class DeviceLog(msgspec.Struct, gc=False):
 
     def begin(self, rule: int) -> None:
         """A rule has a state of its own from now on, and is told of everything."""
-        if not self.states:
-            self.states = {}
-        self.states[rule] = None
-        self.activate(rule)
+        self.states = _with(self.states, rule)
+        self.active = _with(self.active, rule)
 
     def end(self, rule: int, since: int) -> None:
         """A rule has none any more. What was before ``since`` it must not take from here again: it has
         forgotten what it said of that.
         """
         self.cut = {**self.cut, rule: max(self.known(rule), since)}
-        self.states.pop(rule, None)
-        self.active.pop(rule, None)
-        if not self.states:
-            self.states = self.active = _NONE_ACTIVE
+        self.states = _without(self.states, rule)
+        self.active = _without(self.active, rule)
 
     def activate(self, rule: int) -> None:
         """A rule is told of everything."""
-        if not self.active:
-            self.active = {}
-        self.active[rule] = None
+        self.active = _with(self.active, rule)
 
     def rest(self, rule: int) -> None:
         """A rule is told only of what comes late."""
-        self.active.pop(rule, None)
+        self.active = _without(self.active, rule)
 
     def has_duplicate(self, event: Event) -> bool:
         """Whether the same event is kept already: delivery is at least once. Equal ids have equal times."""
@@ -152,6 +147,33 @@ class DeviceLog(msgspec.Struct, gc=False):
                 return
             if _bits(entry, rule, always) is not None:
                 yield entry.event
+
+
+@lru_cache(maxsize=65_536)
+def _only(rule: int) -> dict[int, None]:
+    """One rule alone: shared by all devices that have it, so never written to."""
+    return {rule: None}
+
+
+def _with(rules: dict[int, None], rule: int) -> dict[int, None]:
+    """The rules and one more. Two and more are the device's own."""
+    if not rules:
+        return _only(rule)
+    if rule not in rules:
+        if len(rules) == 1:
+            return {**rules, rule: None}
+        rules[rule] = None
+    return rules
+
+
+def _without(rules: dict[int, None], rule: int) -> dict[int, None]:
+    """The rules less one."""
+    if rule not in rules:
+        return rules
+    if len(rules) == 1:
+        return _NONE_ACTIVE
+    del rules[rule]
+    return _only(next(iter(rules))) if len(rules) == 1 else rules
 
 
 def _bits(entry: Logged, rule: int, always: dict[str, dict[int, int]]) -> int | None:

@@ -23,20 +23,15 @@ if TYPE_CHECKING:
 ALWAYS_KNOWN = -(1 << 62)
 
 
-class Published:
+class Published(msgspec.Struct, gc=False, eq=False):
     """A match that was published, or suppressed (``alert`` None), while it can still change."""
 
-    __slots__ = ("alert", "group", "id", "match", "open", "suppressed_by")
-
-    def __init__(
-        self, match: Match, alert: Alert | None, id_: str, group: tuple[object, ...], by: Published | None
-    ) -> None:
-        self.match = match
-        self.alert = alert
-        self.id = id_
-        self.group = group
-        self.open = True
-        self.suppressed_by = by
+    match: Match
+    alert: Alert | None
+    id: str
+    group: tuple[object, ...]
+    suppressed_by: Published | None
+    open: bool = True
 
 
 class Stale:
@@ -143,11 +138,13 @@ def new_state(plan: RulePlan, device: str, known_from: int) -> DeviceState:
     )
 
 
-def borrowing_state(plan: RulePlan, log: DeviceLog, known_from: int) -> DeviceState:
+def borrowing_state(
+    plan: RulePlan, log: DeviceLog, known_from: int, automaton: Automaton | Pair | Search
+) -> DeviceState:
     """The state of a rule that keeps no events of its own and waits for no clock."""
     return DeviceState(
         log.device,
-        new_automaton(plan),
+        automaton,
         known_from,
         _NO_HISTORY,
         _NONE_HELD,

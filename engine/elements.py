@@ -14,8 +14,8 @@ AFTER_ALL: Final = 1 << 62
 index, so a stream comes near after four million million messages."""
 
 
-class Group(Kept):
-    """The events of AT LEAST, ALL OF or ANY, completed by ``last``.
+class Group(Kept, gc=False):
+    """The events of AT LEAST, ALL OF or ANY, completed by ``last``. :func:`group_of` makes them.
 
     It stands in a choice like its last event, but ``begin`` is the least of all its events.
 
@@ -26,32 +26,11 @@ class Group(Kept):
         branches: for ALL OF and ANY how many are present, else 0.
     """
 
-    __slots__ = ("branches", "completing", "events", "names", "size")
-
-    def __init__(
-        self,
-        events: Iterable[Kept],
-        completing: Kept,
-        size: int,
-        names: Mapping[str, Kept] | None = None,
-        branches: int = 0,
-    ) -> None:
-        self.events: tuple[Kept, ...] = tuple(events)
-        self.completing = completing
-        self.size = size
-        self.names = {} if names is None else dict(names)
-        self.branches = branches
-        self.event = completing.event
-        self.time = completing.time
-        self.order = completing.order
-        self.mask = completing.mask
-        self.key = completing.key
-        self.begin = min(kept.begin for kept in self.events)
-        # The latest event that has a reading gives it (LANGUAGE.md section 6).
-        self.readings: dict[str, Reading] | None = None
-        for kept in self.events:
-            if kept.readings:
-                self.readings = {**(self.readings or {}), **kept.readings}
+    events: tuple[Kept, ...]
+    completing: Kept
+    size: int
+    names: dict[str, Kept]
+    branches: int
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Group) and self.events == other.events and self.order == other.order
@@ -81,24 +60,45 @@ class Group(Kept):
         return tuple(value for value in found if value is not None)
 
 
-class Deadline(Kept):
-    """The end of ``NO g FOR d``. ``clocks`` numbers the clock that must have passed it.
+def group_of(
+    events: Iterable[Kept],
+    completing: Kept,
+    size: int,
+    names: Mapping[str, Kept] | None = None,
+    branches: int = 0,
+) -> Group:
+    """A group; see :class:`Group`."""
+    members = tuple(events)
+    # The latest event that has a reading gives it (LANGUAGE.md section 6).
+    readings: dict[str, Reading] | None = None
+    for kept in members:
+        if kept.readings:
+            readings = {**(readings or {}), **kept.readings}
+    return Group(
+        completing.event,
+        completing.time,
+        completing.order,
+        min(kept.begin for kept in members),
+        completing.mask,
+        completing.key,
+        readings,
+        members,
+        completing,
+        size,
+        {} if names is None else dict(names),
+        branches,
+    )
+
+
+class Deadline(Kept, gc=False):
+    """The end of ``NO g FOR d``. ``clocks`` numbers the clock that must have passed it. :func:`deadline_of`
+    makes them.
 
     It carries the event before it, for the device and nothing else.
     """
 
-    __slots__ = ("clocks", "duration_ms")
-
-    def __init__(self, time: int, before: Kept, duration_ms: int, clocks: int) -> None:
-        self.event = before.event
-        self.time = time
-        self.order = (time, AFTER_ALL)
-        self.begin = time
-        self.mask = 0
-        self.key = before.key
-        self.readings = None
-        self.duration_ms = duration_ms
-        self.clocks = clocks
+    duration_ms: int
+    clocks: int
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -111,6 +111,11 @@ class Deadline(Kept):
     @property
     def event_id(self) -> str:
         return f"deadline {rfc3339(self.time)}"
+
+
+def deadline_of(time: int, before: Kept, duration_ms: int, clocks: int) -> Deadline:
+    """The end of a silence after an event; see :class:`Deadline`."""
+    return Deadline(before.event, time, (time, AFTER_ALL), time, 0, before.key, None, duration_ms, clocks)
 
 
 class Nothing:

@@ -20,7 +20,7 @@ import msgspec
 from engine.alerts import Alert
 from engine.baselines.declared import Baselines
 from engine.codegen import Emitter, compile_function
-from engine.events import MAX_TIME_MS, REFUSED, BadEvent, EventDecoder
+from engine.events import MAX_TIME_MS, REFUSED, EventDecoder
 from engine.kind_code import UNSEEN, Calls, KindCode
 from engine.light import LightDecoder
 
@@ -45,7 +45,7 @@ _PLACE: Final = "last - left() * step"
 list knows how many it has left."""
 
 Handler = Callable[[Any, int, list[Alert]], None]
-OnBad = Callable[[BadEvent, int], None]
+OnBad = Callable[[Exception, int], None]
 
 
 class One(Protocol):
@@ -58,6 +58,12 @@ class Many(Protocol):
     """Takes events as JSON; ``position`` is that of the first, and ``step`` from one to the next."""
 
     def __call__(self, raws: Iterable[bytes], position: int, step: int, on_bad: OnBad) -> list[Alert]: ...
+
+
+class Decoded(Protocol):
+    """As `Many`, but takes events as ``EventDecoder.together`` gives them."""
+
+    def __call__(self, events: list[Any], position: int, step: int, on_bad: OnBad) -> list[Alert]: ...
 
 
 class KindCount(msgspec.Struct, frozen=True):
@@ -93,12 +99,15 @@ class Handlers(msgspec.Struct, frozen=True):
     Attributes:
         kinds: by kind.
         one, many: take bytes.
+        decoded: takes many events as ``EventDecoder.together`` gives them; None where some kinds are decoded
+            lightly.
         not_after: sets the latest time that an event may have; see ``Matcher.not_after``.
     """
 
     kinds: dict[str, KindHandler]
     one: One
     many: Many
+    decoded: Decoded | None
     not_after: Callable[[int], None]
 
 
@@ -168,7 +177,6 @@ class HandlerMaker:
             in_full=self._decoder.decode,
             finish=self._decoder.finish,
             REFUSED=REFUSED,
-            BadEvent=BadEvent,
             handles=handles,
             next_position=calls.next_position,
         )
@@ -210,26 +218,33 @@ class HandlerMaker:
                 "        raws = list(raws)",
                 "    out = []",
                 "    last = position + (len(raws) - 1) * step",
-                "    raws = iter(raws)",
-                "    left = raws.__length_hint__",
-                "    for raw in raws:",
+                "    raws, ahead = iter(raws), iter(raws)",
+                "    left, undecoded = raws.__length_hint__, ahead.__length_hint__",
+                # Decoded by `map`: its loop costs less than one of Python's.
+                "    pairs = zip(map(decode, ahead), raws)",
+                "    while True:",
                 "        try:",
-                "            try:",
-                "                e = decode(raw)",
-                "            except REFUSED:",
-                f"                slowly(raw, {_PLACE}, out)",
-                *_deeper(after, 3),
+                "            for e, raw in pairs:",
+                *_deeper([*step, *after] or ["    pass"], 3),
+                "            return out",
+                "        except Exception as error:",
+                # The decoder takes its bytes first: where it has refused them, ours are still to be taken.
+                "            if undecoded() == left():",
+                f"                on_bad(error, {_PLACE})",
                 "                continue",
-                *_deeper([*step, *after], 2),
-                "        except BadEvent as bad:",
-                f"            on_bad(bad, {_PLACE})",
-                "    return out",
+                "            raw = next(raws)",
+                "        try:",
+                f"            slowly(raw, {_PLACE}, out)",
+                *_deeper(after, 2),
+                "        except Exception as error:",
+                f"            on_bad(error, {_PLACE})",
             ],
         )
+        lines += ["decoded = None"] if self._light.light else self._decoded([*step, *after], nonlocal_cells)
         made = ", ".join(f"handle{n}, state{n}, restore{n}" for n in numbers.values())
         lines += _latest(str(n) for n in numbers.values())
-        lines.append(f"return one, many, handles, not_after, ({made}{',' if made else ''})")
-        one, many, handles, not_after, functions = _made(lines, emitter)
+        lines.append(f"return one, many, decoded, handles, not_after, ({made}{',' if made else ''})")
+        one, many, decoded, handles, not_after, functions = _made(lines, emitter)
         self._setters.append(not_after)
         found = dict(apart)
         for kind, n in numbers.items():
@@ -237,7 +252,29 @@ class HandlerMaker:
             handles[self._decoder.types[kind]] = handle
             found[kind] = KindHandler(handle, shown[kind], state, restore)
         ordered = {kind: found[kind] for kind in (*self._decoder.types, *apart) if kind in found}
-        return Handlers(ordered, one, many, self._not_after)
+        return Handlers(ordered, one, many, decoded, self._not_after)
+
+    @staticmethod
+    def _decoded(step: list[str], cells: str) -> list[str]:
+        """The function for many events that are decoded in full; ``step`` is what is done with each."""
+        return _function(
+            "decoded(events, position, step, on_bad)",
+            cells,
+            [
+                "    raw = b''",
+                "    out = []",
+                "    last = position + (len(events) - 1) * step",
+                "    events = iter(events)",
+                "    left = events.__length_hint__",
+                "    while True:",
+                "        try:",
+                "            for e in events:",
+                *_deeper(step or ["    pass"], 3),
+                "            return out",
+                "        except Exception as error:",
+                f"            on_bad(error, {_PLACE})",
+            ],
+        )
 
     def _rank(self, kind: str) -> tuple[int, bool]:
         """Kinds of which much is learned, and those of which most events fit nothing, tend to be the many."""

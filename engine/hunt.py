@@ -18,7 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from engine.automaton import Events
-from engine.elements import AFTER_ALL, Deadline, Group, first_event, last_begin
+from engine.elements import AFTER_ALL, Deadline, Group, deadline_of, first_event, last_begin
 from engine.hunt_groups import BEFORE_ALL, NO_LIMIT, GroupHunt, Lists, fits, order_of
 from engine.kept import Kept, Order
 from engine.search_table import Position, SearchChain, Sought
@@ -224,7 +224,7 @@ class Hunt(GroupHunt):
             return None
         if self._guarded(position.guards, w.lists, end, until, w.p, False):
             return None
-        return Deadline(time, before, absence.duration_ms, absence.clocks)
+        return deadline_of(time, before, absence.duration_ms, absence.clocks)
 
     # --- guards
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from engine.automaton import Events
-from engine.elements import Group
+from engine.elements import Group, group_of
 from engine.kept import Kept, Order
 from engine.search_table import GatherTable, LevelTable, Position, SearchChain, Sought
 
@@ -113,7 +113,7 @@ class GroupHunt(ABC):
             amount = sum(getattr(kept.event, level.attribute or "") for kept in members)
         else:
             amount = size
-        return Group(members, at, size) if amount >= level.amount else None
+        return group_of(members, at, size) if amount >= level.amount else None
 
     def counts(
         self, position: Position, level: LevelTable, kept: Kept, p: Sequence[Kept], exact: bool
@@ -153,7 +153,7 @@ class GroupHunt(ABC):
         if present < gather.needed or not completes:
             return None
         members = [events[order] for order in sorted(events)]
-        return Group(members, at, len(members), names, present)
+        return group_of(members, at, len(members), names, present)
 
     def latest(
         self,

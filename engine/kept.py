@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
 if TYPE_CHECKING:
     from engine.baselines import Reading
     from engine.events import Event
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
 Order: TypeAlias = tuple[int, ...]
 
 
-class Kept:
-    """An event with its place in the order and the baseline values fixed when it arrived.
+class Kept(msgspec.Struct, gc=False):
+    """An event with its place in the order and the baseline values fixed when it arrived. :func:`kept_of`
+    makes them. Nothing it holds refers back to it, so Python's collector of cycles need not see it.
 
     Attributes:
         order: ``(time, position)``, the order of LANGUAGE.md section 4 item 1; an alert's is longer, and
@@ -24,26 +27,13 @@ class Kept:
         readings: by baseline name, for the baselines of its kind that the rules read.
     """
 
-    __slots__ = ("begin", "event", "key", "mask", "order", "readings", "time")
-
-    def __init__(
-        self,
-        event: Event,
-        position: int,
-        mask: int,
-        key: tuple[object, ...],
-        readings: dict[str, Reading] | None,
-    ) -> None:
-        time: int = event.time  # type: ignore[assignment]  # the decoder has made it an int
-        start: int | None = event.start  # type: ignore[assignment]  # likewise
-        self.event = event
-        self.time = time
-        # An alert as an event stands just behind the event that completes it.
-        self.order: Order = (time, position, 1) if event.is_alert else (time, position)
-        self.begin = time if start is None else start
-        self.mask = mask
-        self.key = key
-        self.readings = readings
+    event: Event
+    time: int
+    order: Order
+    begin: int
+    mask: int
+    key: tuple[object, ...]
+    readings: dict[str, Reading] | None
 
     def __eq__(self, other: object) -> bool:
         """Whether both are of the same event: what a rule takes from a log anew is the same event."""
@@ -66,3 +56,18 @@ class Kept:
         if self.event.id is not None:
             return self.event.id
         return f"{self.position >> 20}.{self.position & 0xFFFFF}"
+
+
+def kept_of(
+    event: Event,
+    position: int,
+    mask: int,
+    key: tuple[object, ...],
+    readings: dict[str, Reading] | None,
+) -> Kept:
+    """An event as it is kept, at its position in the input; for the rest see :class:`Kept`."""
+    time: int = event.time  # type: ignore[assignment]  # the decoder has made it an int
+    start: int | None = event.start  # type: ignore[assignment]  # likewise
+    # An alert as an event stands just behind the event that completes it.
+    order: Order = (time, position, 1) if event.is_alert else (time, position)
+    return Kept(event, time, order, time if start is None else start, mask, key, readings)

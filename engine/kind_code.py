@@ -18,7 +18,7 @@ from engine.alerts import Alert
 from engine.baselines.answers import answer
 from engine.baselines.declared import Baselines
 from engine.baselines.observing import Observed, observing
-from engine.codegen import Emitter, Places
+from engine.codegen import Emitter, Places, common_parts
 from engine.device_log import TRIM_EVERY, Fits
 from engine.events import BadEvent, EventDecoder
 from engine.kind_fit import KindFit
@@ -228,6 +228,10 @@ class KindCode:
         plain, forms = (
             rule_index.split(roles, quick.index_group) if len(roles) >= quick.index_from else (roles, {})
         )
+        for condition in common_parts([role.local for role in plain]):
+            source = emitter.condition(condition, places)
+            places.known[condition] = name = f"s{len(places.known)}"
+            lines.append(f"    {name} = {source}")
         shared = _shared([role.local for role in plain])
         for index, condition in enumerate(shared):
             lines.append(f"    c{index} = {emitter.condition(condition, places)}")
@@ -276,6 +280,8 @@ def _only_kept(n: str, place: str, readings: str, otherwise: list[str]) -> list[
         f"    fit{n}.taken += 1",
         "    if debt.owed:",
         "        debt.pay(PAID_BY_EVENT, out)",
+        # The name of a device is kept once, however many events of it are.
+        "    e.device = log.device",
         f"    entries.append(Logged(time, {place}, e, (), {readings}))",
         f"    if not len(entries) % {TRIM_EVERY}:",
         "        trim(log, time)",

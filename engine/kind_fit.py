@@ -181,6 +181,8 @@ class KindFit:
     ) -> None:
         if event.start is not None:
             log.longest = max(log.longest, event.time - event.start)  # type: ignore[operator]  # both are ints
+        # Its name is kept once, however many events of it are.
+        event.device = log.device
         self._logs.add(log, Logged(event.time, position, event, fits, readings))  # type: ignore[arg-type]  # an int
 
     def _again(

@@ -14,9 +14,10 @@ from engine.automaton import RuleTable
 from engine.baselines import Reading
 from engine.caps import CHOICES, KEPT, TOO_OLD
 from engine.device_log import DeviceLog
-from engine.device_state import DeviceState, Stale, borrowing_state
+from engine.device_state import DeviceState, Stale, borrowing_state, new_automaton
 from engine.events import Event
-from engine.kept import Kept
+from engine.kept import Kept, kept_of
+from engine.pair import Pair
 from engine.plan import RulePlan
 from engine.rule_runtime import RuleRuntime
 from engine.search import Search
@@ -46,16 +47,20 @@ class LogRuntime(RuleRuntime):
     ) -> None:
         """See ``RuleRuntime.take``."""
         assert log is not None
-        kept = Kept(event, position, mask, key, readings)
         state = self.devices.get(event.device)
+        if self._pairs and not late and None not in key:
+            if state is None:
+                self._wait(kept_of(event, position, mask, key, readings), log)
+                return
+            automaton = state.automaton
+            assert isinstance(automaton, Pair)
+            if not (mask & self._start_mask or automaton.holds(key) or state.stale is not None):
+                # Nothing waits for it; it is only a time for tidying up.
+                self._told(state, event.time)  # type: ignore[arg-type]  # the decoder has made it an int
+                return
+        kept = kept_of(event, position, mask, key, readings)
         if state is None:
             state = self._begin(event.device, kept, log)
-            if self._pairs and not late and None not in key:
-                # It can but wait.
-                self.starts += 1
-                state.started = kept.time
-                state.automaton.keys[key] = [kept]  # type: ignore[assignment]  # that of a pair
-                return
         if mask & self._start_mask:
             self.starts += 1
             if kept.time > state.started:
@@ -69,11 +74,27 @@ class LogRuntime(RuleRuntime):
         if automaton.dropped:
             self.caps.met(CHOICES, state.device, automaton.dropped)
             automaton.dropped = 0
-        state.told += 1
-        if not state.told % _TIDY_EVERY:
-            self._trim(state, kept.time)
-        elif late or not automaton.waits or mask & self._start_mask:
+        if not self._told(state, kept.time) and (late or not automaton.waits or mask & self._start_mask):
             self._look(state, log)
+
+    def _wait(self, kept: Kept, log: DeviceLog) -> None:
+        """A device of which nothing was known has sent what begins a run of two steps: it can but wait."""
+        rule = self.plan.index
+        pair = Pair(self._table, kept.key, (kept,))  # type: ignore[arg-type]  # a pair has that of the automata
+        state = borrowing_state(self.plan, log, log.known(rule) if log.cut else log.known_from, pair)
+        state.started = kept.time
+        log.begin(rule)
+        self.devices[log.device] = state
+        self.expiry.add(state, kept.time)
+        self.starts += 1
+
+    def _told(self, state: DeviceState, time: int) -> bool:
+        """The rule was told of an event; whether it was time to forget what can be."""
+        state.told += 1
+        if state.told % _TIDY_EVERY:
+            return False
+        self._trim(state, time)
+        return True
 
     def _look(self, state: DeviceState, log: DeviceLog) -> None:
         """Whether the rule has to be told of the next event."""
@@ -114,7 +135,8 @@ class LogRuntime(RuleRuntime):
 
     def _from_log(self, log: DeviceLog, event: Event) -> DeviceState:
         rule = self.plan.index
-        state = borrowing_state(self.plan, log, log.known(rule) if log.cut else log.known_from)
+        known_from = log.known(rule) if log.cut else log.known_from
+        state = borrowing_state(self.plan, log, known_from, new_automaton(self.plan))
         log.begin(rule)
         if self._veto_mask:
             for before in self.logged(log):

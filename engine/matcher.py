@@ -31,7 +31,7 @@ from engine.caps import KEPT, CapWarning
 from engine.clocks import Clocks, Due
 from engine.device_log import DeviceLogs
 from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder
-from engine.handlers import Handler, HandlerMaker, Handlers, KindCount, KindHandler, Many, One
+from engine.handlers import Decoded, Handler, HandlerMaker, Handlers, KindCount, KindHandler, Many, One
 from engine.keys import key_of
 from engine.kind_code import Calls, KindCode
 from engine.kind_fit import KindFit
@@ -89,6 +89,8 @@ class Matcher:
             their way. It changes no alert.
         also_learn: names of baselines that are fed though no rule reads them.
         optimisations: what may be left out, for tests.
+        strict: events that fit nothing are decoded in full, too, so that every bad one is refused. Else one
+            is not refused for what nobody asked about.
 
     Events go in as decoded structs (:attr:`decoder` makes them) or as JSON. ``position`` is the
     place of an event in its input, ``stream sequence << 20 | index``; it decides between events of
@@ -102,8 +104,10 @@ class Matcher:
         also_read: Mapping[str, frozenset[str]] = MappingProxyType({}),
         also_learn: Collection[str] = (),
         optimisations: Optimisations = ALL_OPTIMISATIONS,
+        strict: bool = False,
     ) -> None:
         self._optimisations = optimisations
+        self._in_full = strict or not optimisations.light
         self.plan: Plan = make_plan(ruleset, also_learn, optimisations)
         self.diagnostics: tuple[Diagnostic, ...] = self.plan.diagnostics
         extra = {k: self.plan.read.get(k, frozenset()) | fields for k, fields in also_read.items()}
@@ -127,6 +131,8 @@ class Matcher:
             runtime = _runtime_of(plan, optimisations)(
                 plan, self.plan.lists, self.clocks, spoken, self.sightings, self.debt, self.changes.touch
             )
+            if optimisations.creates:
+                runtime.builder.write_out(self.plan.lists)
             for kind in plan.watched:
                 runtime.keys[kind] = key_of(self.plan.events[kind], plan.key_fields)
             for need in (need for needs in runtime.builder.needs for need in needs):
@@ -162,8 +168,12 @@ class Matcher:
             BadEvent: it cannot be matched; the reason says why.
         """
         self.feed_many: Many = made.many
-        """Many events as JSON, the quickest way. Bad ones are given to ``on_bad`` with their positions;
-        should it raise, the alerts of the events before are lost.
+        """Many events as JSON, the quickest way. What an event raises (`BadEvent` for a bad one) goes to
+        ``on_bad`` with its position; should that raise, the alerts of the events before are lost.
+        """
+        self.feed_decoded: Decoded | None = made.decoded
+        """Many events as ``decoder.together`` gives them, otherwise as :attr:`feed_many`; None for a matcher
+        that is not strict.
         """
         self.not_after: Callable[[int], None] = made.not_after
         """Set the latest time, epoch milliseconds, that an event may have: one that lies in the future would
@@ -230,7 +240,7 @@ class Matcher:
             spoken=self._spoken,
             on_fit=on_fit,
         )
-        in_full = self.clocks.watched if self._optimisations.light else frozenset(self._declared)
+        in_full = frozenset(self._declared) if self._in_full else self.clocks.watched
         light = light_decoder(self.decoder, self._declared, self.plan.roles, self.baselines, in_full)
         code = KindCode(
             self.plan,

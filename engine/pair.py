@@ -7,28 +7,63 @@ one that began later, in the order and where bounds measure from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from engine.automaton import Key, Match, RuleTable
 from engine.kept import Kept
 
 
-class Pair:
-    """The state of one rule and device. ``feed`` takes kept events in order."""
+class Pair(msgspec.Struct, gc=False, eq=False):
+    """The state of one rule and device. ``feed`` takes kept events in order.
 
-    __slots__ = ("capped", "dropped", "keys", "table")
+    Most devices wait for one key of a rule, and a dict of one entry takes as much memory as all the rest that
+    is known of such a device; so there is one only from the second key on. What waits stands in tuples, which
+    the collector of cycles lets go of, as it does not of lists.
 
-    def __init__(self, table: RuleTable) -> None:
-        self.table = table
-        self.keys: dict[Key, list[Kept]] = {}
-        self.capped: dict[Key, int] | None = None
-        """For keys of which a choice was dropped, until when it could still have completed."""
-        self.dropped = 0
+    Attributes:
+        key: the one that something waits for, where it is the only one; ``waiting`` is what does.
+        many: by key, where there are several; empty where ``waiting`` is not.
+        capped: for keys of which a choice was dropped, until when it could still have completed.
+        dropped: choices since somebody asked.
+    """
+
+    table: RuleTable
+    key: Key = ()
+    waiting: tuple[Kept, ...] = ()
+    many: dict[Key, tuple[Kept, ...]] | None = None
+    capped: dict[Key, int] | None = None
+    dropped: int = 0
 
     @property
     def waits(self) -> bool:
         """Whether an event waits for a further one."""
-        return bool(self.keys)
+        return bool(self.waiting or self.many)
+
+    @property
+    def keys(self) -> Mapping[Key, tuple[Kept, ...]]:
+        """What waits, by key, in the order in which they began to."""
+        return self.many or ({self.key: self.waiting} if self.waiting else {})
+
+    def holds(self, key: Key) -> bool:
+        """Whether something waits for a key."""
+        return key in self.many if self.many else bool(self.waiting) and key == self.key
+
+    def _get(self, key: Key) -> tuple[Kept, ...]:
+        if self.many:
+            return self.many.get(key, ())
+        return self.waiting if key == self.key else ()
+
+    def put(self, key: Key, waiting: tuple[Kept, ...]) -> None:
+        """Have these wait for a key; at least one."""
+        if self.many:
+            self.many[key] = waiting
+        elif self.waiting and key != self.key:
+            self.many = {self.key: self.waiting, key: waiting}
+            self.key, self.waiting = (), ()
+        else:
+            self.key, self.waiting = key, waiting
 
     def feed(self, kept: Kept) -> list[Match]:
         """One event, in order; the matches it completes."""
@@ -48,11 +83,12 @@ class Pair:
         ends = mask & table.end_mask
         starts = mask & table.start_mask
         for key in (kept.key,) if None not in kept.key else self._reached(kept.key):
-            waiting = self.keys.get(key)
-            if waiting is None:
+            known = self._get(key)
+            if not known:
                 if starts:
-                    self.keys[key] = [kept]
+                    self.put(key, (kept,))
                 continue
+            waiting = [*known]
             complete: list[Kept] = []
             if ends:
                 oldest = kept.time - table.window_ms
@@ -69,7 +105,7 @@ class Pair:
                 # What began no later completes here as well, or is already too old to complete at all.
                 waiting = [w for w in waiting if not any(_began_no_later(w, done) for done in complete)]
             if waiting:
-                self.keys[key] = waiting
+                self.put(key, tuple(waiting))
             else:
                 self._end(key)
         return found
@@ -83,7 +119,12 @@ class Pair:
         ]
 
     def _end(self, key: Key) -> None:
-        del self.keys[key]
+        if self.many:
+            del self.many[key]
+            if not self.many:
+                self.many = None
+        else:
+            self.key, self.waiting = (), ()
         if self.capped is not None:
             self.capped.pop(key, None)
 
@@ -92,8 +133,10 @@ class Pair:
         oldest = before - self.table.window_ms
         for key, waiting in list(self.keys.items()):
             if waiting[0].begin < oldest or len(waiting) > 1:
-                self.keys[key] = [first for first in waiting if first.begin >= oldest]
-                if not self.keys[key]:
+                left = tuple(first for first in waiting if first.begin >= oldest)
+                if left:
+                    self.put(key, left)
+                else:
                     self._end(key)
 
     def drop_before(self, time: int) -> None:
@@ -101,12 +144,12 @@ class Pair:
         have changed says ``capped``.
         """
         for key, waiting in list(self.keys.items()):
-            left = [first for first in waiting if first.time >= time]
+            left = tuple(first for first in waiting if first.time >= time)
             if len(left) == len(waiting):
                 continue
             self.dropped += len(waiting) - len(left)
-            self.keys[key] = left
             if left:
+                self.put(key, left)
                 self.capped = self.capped or {}
                 self.capped[key] = max(self.capped.get(key, -1), time + self.table.window_ms)
             else:

@@ -113,6 +113,7 @@ class Optimisations(msgspec.Struct, frozen=True):
         index_from: so many sources of a kind that are asked something go into an index
             (engine/rule_index.py),
         index_group: those of one form, if they are at least so many.
+        creates: alerts of the commonest form are written out for their rule (engine/alerting/create_code.py).
     """
 
     pairs: bool = True
@@ -120,6 +121,7 @@ class Optimisations(msgspec.Struct, frozen=True):
     light: bool = True
     index_from: int = 13
     index_group: int = 4
+    creates: bool = True
 
 
 ALL_OPTIMISATIONS = Optimisations()

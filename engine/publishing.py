@@ -61,10 +61,11 @@ class Publishing:
                 state.counts[group] = state.counts.get(group, 0) + 1
                 self._keep(state, Published(match, None, id_, group, before))
                 return
-        if self._spoken is None and self._builder.severity(match) == "none":
+        builder = self._builder
+        if self._spoken is None and builder.may_be_silent and builder.severity(match) == "none":
             return
         suppressed = state.counts.pop(group, 0) if state.counts else 0
-        alert = self._builder.build(match, id_, "create", suppressed, None, cause)
+        alert = builder.create(match, id_, suppressed, cause)
         self._keep(state, Published(match, alert, id_, group, None))
         self._say(alert, match, out)
 

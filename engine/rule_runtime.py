@@ -21,7 +21,7 @@ from engine.device_log import DeviceLog
 from engine.device_state import ALWAYS_KNOWN, DeviceState, Stale, new_automaton, new_state, order_of
 from engine.events import MAX_TIME_MS, Event
 from engine.expiry import Expiry
-from engine.kept import Kept
+from engine.kept import Kept, kept_of
 from engine.keys import KeyOf
 from engine.pair import Pair
 from engine.plan import RulePlan
@@ -121,7 +121,7 @@ class RuleRuntime:
             log: of its device, where the rule shares it.
             late: the log has events that are not earlier. It has this one then, too.
         """
-        kept = Kept(event, position, mask, key, readings)
+        kept = kept_of(event, position, mask, key, readings)
         device = event.device if self._of_devices else ""
         state = self.devices.get(device)
         if state is None:
@@ -199,7 +199,7 @@ class RuleRuntime:
         for entry, mask in log.of_rule(self.plan.index, self._always, since, until):
             key = self.keys[entry.event.kind](entry.event)
             if key is not None:
-                found.append(Kept(entry.event, entry.position, mask, key, entry.readings))
+                found.append(kept_of(entry.event, entry.position, mask, key, entry.readings))
         return found
 
     def share(self, always: dict[str, dict[int, int]]) -> None:

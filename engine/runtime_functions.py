@@ -18,6 +18,11 @@ from dsl.literals import regex_options
 
 Number = int | float
 
+MOST_ANSWERS = 8_192
+"""Values of which a list remembers whether they are in it."""
+MOST_CHARACTERS = 256
+"""Longer values are not remembered."""
+
 
 def _known(value: Any) -> Any:
     """The number, or None for NaN."""
@@ -145,15 +150,21 @@ class ListTest:
 
     Entries with ``*`` or ``?`` are wildcards, those in CIDR form networks; the rest are exact. One
     object serves all rules that read the list, so that a reload changes them together.
+
+    Attributes:
+        entries: as they were given.
+        answers: by value whether it is in the list: worked out when it is first asked for, and remembered,
+            because the same names come again and again. What :meth:`has` says, without a call.
     """
 
-    __slots__ = ("_exact", "_likes", "_networks", "entries")
+    __slots__ = ("_exact", "_likes", "_networks", "answers", "entries")
 
     def __init__(self, items: tuple[str, ...]) -> None:
         self.entries: frozenset[str] = frozenset()
         self._exact: frozenset[str] = frozenset()
         self._likes: list[Callable[[str], bool]] = []
         self._networks: list[Network] = []
+        self.answers = _Answers(self.has)
         self.replace(items)
 
     def replace(self, items: tuple[str, ...]) -> None:
@@ -169,6 +180,7 @@ class ListTest:
                 exact.append(item)
         self._exact, self._likes, self._networks = frozenset(exact), likes, networks
         self.entries = self._exact if len(exact) == len(items) else frozenset(items)
+        self.answers.clear()
 
     def has(self, value: str) -> bool:
         return (
@@ -176,6 +188,22 @@ class ListTest:
             or any(test(value) for test in self._likes)
             or any(network.has(value) for network in self._networks)
         )
+
+
+class _Answers(dict[str, bool]):
+    """Answers to a test by value. Bounded: values come from outside."""
+
+    def __init__(self, test: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._test = test
+
+    def __missing__(self, value: str) -> bool:
+        answer = self._test(value)
+        if len(value) <= MOST_CHARACTERS:
+            if len(self) >= MOST_ANSWERS:
+                self.clear()
+            self[value] = answer
+        return answer
 
 
 def _is_network(text: str) -> bool:

@@ -50,7 +50,7 @@ class Sightings:
         earliest: one number, the earliest time of an event; :data:`FOREVER` before the first. Generated
             code reads it and calls :meth:`watch_since`.
         last: for each kind that is noted, device to time. Generated code reads it and calls :meth:`note`
-            where a time is new, or older by more than :data:`EVERY_MS`.
+            where a time is new, or older by more than :data:`EVERY_MS`. The tables stay the same ones.
     """
 
     def __init__(self) -> None:
@@ -87,6 +87,10 @@ class Sightings:
         if self._later:
             return max((self._later.get(kind, since) for kind in kinds), default=since)
         return since
+
+    def since_all(self) -> int | None:
+        """:meth:`since_of` where it is the same for all kinds; None where it is not, or nothing has come."""
+        return None if self._later or self.earliest[0] == FOREVER else self.earliest[0]
 
     def note(self, kind: str, device: str, time: int) -> None:
         """A device sent an event of a kind."""

@@ -2,6 +2,11 @@
 
 Three quarters are flows, most of them as usual for their app; the rest are lookups, handshakes, changes of
 apps and devices, ends of processes, posture and heartbeats. Planted: chains of AN1756 and their look-alikes.
+
+An app contacts some eleven domains, a few of them most of the time, and now and then one that nobody knows: a
+phone was measured to contact some eleven registrable domains an app, and 13 to 110 for the first time in a
+day. A domain has a few addresses, and a device is given one of them for some hours. Names, registrable
+domains and transports are there, as the sources of the engine put them into flows.
 """
 
 from __future__ import annotations
@@ -20,6 +25,13 @@ WINDOW_MS = 600_000
 SPIKE_BYTES = 900_000_000
 """Above what any app sends in five minutes on the busiest device."""
 
+_DOMAINS = 11
+_STRANGE = 0.01
+"""The share of contacts with a domain that is none of the app's: with two contacts a minute, 29 a day."""
+_STRANGERS = 5_000
+_ADDRESSES = 4
+_HOURS_MS = 6 * 3_600_000
+"""How long a device is given the same address of a domain."""
 _PLANTED = 0.004
 _MORE_FLOWS = 0.6
 _BURST_MS = 20_000
@@ -58,6 +70,7 @@ class _Stream:
         self.timeline = Timeline(random, MEAN_STEP_MS)
         self.device = Zipf(random, devices, 0.8)
         self.app = Zipf(random, APPS, 1.0)
+        self.domain = Zipf(random, _DOMAINS, 1.0)
         self.kind = Shares(random, _SHARES)
         self.story = Shares(random, _STORIES)
         self.exit_class = Shares(random, _EXITS)
@@ -130,7 +143,13 @@ class _Stream:
         spread = self.random() + self.random() + self.random() + self.random() - 2.0
         sent = int(exp(7.5 + 0.2 * app + 0.9 * spread))
         # A sensor outside of the device knows no app.
-        return flow(time, device, None if self.random() < 0.02 else app, sent)
+        return flow(time, device, None if self.random() < 0.02 else app, sent, self._domain(app))
+
+    def _domain(self, app: int) -> int:
+        """Number of a domain that an app contacts."""
+        if self.random() < _STRANGE:
+            return APPS * _DOMAINS + int(self.random() * _STRANGERS)
+        return app * _DOMAINS + self.domain()
 
     def _lifecycle(self, time: int, device: str, app: int, phase: str) -> bytes:
         return (
@@ -159,10 +178,11 @@ class _Stream:
     def _unread(self, kind: str, time: int, device: str, app: int) -> bytes:
         """A kind that no rule of the pack reads today."""
         name = f'"app":"com.example.app{app:02}",'
-        host = f'"host":"edge-{int(self.random() * 900):03}.example","domain":"edge.example",'
+        domain = self._domain(app)
+        host, address = _host(domain), _address(domain, time, device)
         rest = {
-            "dns": name + host + '"query_type":"A","response_code":"NOERROR","answers":["198.51.100.7"]}',
-            "tls": name + host + '"ip":"198.51.100.7","port":443,"version":"TLSv13","validation":"ok"}',
+            "dns": name + host + f'"query_type":"A","response_code":"NOERROR","answers":["{address}"]}}',
+            "tls": name + host + f'"ip":"{address}","port":443,"version":"TLSv13","validation":"ok"}}',
             "access": name + '"resource":"location","phase":"begin","locked":false,"user_active_s":3}',
             "health": '"sensor":"agent","status":"ok","dropped":0}',
         }[kind]
@@ -177,12 +197,22 @@ def _head(kind: str, time: int, device: str) -> str:
     )
 
 
-def flow(time: int, device: str, app: int | None, sent: int) -> bytes:
-    """A connection of an app, or of nobody knows which, that sent so many bytes."""
+def _host(domain: int) -> str:
+    return f'"host":"edge.service{domain:04}.example","domain":"service{domain:04}.example",'
+
+
+def _address(domain: int, time: int, device: str) -> str:
+    """The address of a domain that a device is given at a time: one of the block for benchmarks, RFC 2544."""
+    number = domain * _ADDRESSES + (int(device[-2:], 36) + time // _HOURS_MS) % _ADDRESSES
+    return f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+
+
+def flow(time: int, device: str, app: int | None, sent: int, domain: int = 0) -> bytes:
+    """A connection of an app, or of nobody knows which, with a domain, that sent so many bytes."""
     name = "" if app is None else f'"app":"com.example.app{app:02}",'
     return (
         _head("net.flow", time, device)
-        + f'{name}"host":"edge-{sent % 900:03}.example","ip":"198.51.100.{time % 256}","port":443,'
+        + f'{name}{_host(domain)}"ip":"{_address(domain, time, device)}","port":443,"transport":"tcp",'
         f'"service":"ssl","bytes_out":{sent},"bytes_in":{time % 90_000},"internal":false}}'
     ).encode()
 

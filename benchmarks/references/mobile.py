@@ -6,7 +6,9 @@ only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log1p
+from typing import Any
 
 import msgspec
 
@@ -109,9 +111,10 @@ def entries(name: str) -> frozenset[str]:
     return frozenset(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
-def count(lines: list[bytes]) -> int:
-    """How many alerts `an1756 ios` publishes."""
-    read = decode
+def count(
+    lines: list[bytes], read: Callable[[bytes], Any] = decode, flow: type[msgspec.Struct] = Flow
+) -> int:
+    """How many alerts `an1756 ios` publishes. ``read`` may give other structs; ``flow`` is that of a flow."""
     parser_processes = entries("parser_processes")
     background = entries("first_party_background")
     slow = slow_weights(BUCKET_MS)
@@ -148,7 +151,7 @@ def count(lines: list[bytes]) -> int:
     for line in lines:
         event = read(line)
         kind = type(event)
-        if kind is Flow:
+        if kind is flow:
             app, sent = event.app, event.bytes_out
             if app is None or sent is None:
                 continue

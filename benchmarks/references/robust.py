@@ -51,9 +51,10 @@ def count(lines: list[bytes]) -> int:
     others = [msgspec.defstruct(f"Other{n}", [], bases=(_Other,), tag=kind) for n, kind in enumerate(_OTHERS)]
     read = msgspec.json.Decoder(Union[Flow, Exit, *others]).decode  # type: ignore[valid-type]  # made here
     minutes, longer = slow_weights(MINUTE_MS), slow_weights(LONG_MS)
-    rows: dict[tuple[str, str], tuple[Level, Level, Level]] = {}
+    rows: dict[str, dict[str, tuple[Level, Level, Level]]] = {}
     waiting: dict[tuple[str, str], int] = {}
     found = 0
+    minute = long = end = 0
     for line in lines:
         event = read(line)
         kind = type(event)
@@ -61,35 +62,38 @@ def count(lines: list[bytes]) -> int:
             app = event.app
             if app is None:
                 continue
-            key = (event.device, app)
-            row = rows.get(key)
-            if row is None:
-                row = rows[key] = (
+            time = event.time
+            if time >= end:
+                # Events come in order of time.
+                minute, long = time // MINUTE_MS, time // LONG_MS
+                end = (minute + 1) * MINUTE_MS
+            out = event.bytes_out
+            try:
+                row = rows[event.device][app]
+            except KeyError:
+                row = rows.setdefault(event.device, {})[app] = (
                     Level(None, minutes, WARMUP),
                     Level(None, minutes, WARMUP),
                     Level(None, longer, WARMUP),
                 )
             sent, received, slow = row
-            time = event.time
             # All three see the same events, so the first two change their buckets together.
-            bucket = time // MINUTE_MS
-            if bucket == sent.bucket:
-                sent.total += event.bytes_out
+            if sent.bucket == minute:
+                sent.total += out
                 received.total += event.bytes_in
             else:
-                sent.next(bucket, event.bytes_out)
-                received.next(bucket, event.bytes_in)
-            bucket = time // LONG_MS
-            if bucket == slow.bucket:
-                slow.total += event.bytes_out
+                sent.next(minute, out)
+                received.next(minute, event.bytes_in)
+            if slow.bucket == long:
+                slow.total += out
             else:
-                slow.next(bucket, event.bytes_out)
-            if event.bytes_out >= LEAST_BYTES and (
+                slow.next(long, out)
+            if out >= LEAST_BYTES and (
                 sent.deviation() >= DEVIATION
                 or received.deviation() >= DEVIATION
                 or slow.deviation() >= DEVIATION
             ):
-                waiting[key] = time
+                waiting[event.device, app] = time
         elif kind is Exit:
             since = waiting.pop((event.device, event.app), None)
             if since is not None and event.time - since <= WINDOW_MS:

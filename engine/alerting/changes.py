@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from engine.alerting.evidence import raw_ref, seen_ms
+from engine.alerting.envelope import raw_ref, seen_at
 from engine.alerting.guards import Guard
 from engine.alerting.words import kind_in_words
 from engine.alerts import Alert, Cause, Change, Plain, StepEvidence, rfc3339
@@ -22,14 +22,13 @@ def cause_of(kept: Kept, activity: str, guards: Sequence[Guard], match: Match) -
     if activity == "close":
         guard = next((guard.what for guard in guards if guard.is_met_by(kept, match)), None)
     event = kept.event
-    seen = None if event.seen is None else seen_ms(event)
     return Cause(
         kept.event_id,
         event.kind,
         rfc3339(kept.time),
         event.source or "unknown",
         guard,
-        None if seen is None else rfc3339(seen),
+        seen_at(event),
         raw_ref(event),
     )
 

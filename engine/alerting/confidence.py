@@ -12,6 +12,8 @@ from engine.elements import flat
 from engine.kept import Kept
 
 CAPPED = "capped: choices were dropped before this match"
+SURE = Confidence("high", [])
+"""Of a match with no weakness."""
 NO_LONGER_KEPT = "an event that could have changed it came when its time was no longer kept"
 
 
@@ -55,11 +57,7 @@ def confidence(
     if bare:
         steps = " and ".join(f"`{name}`" for name in _bare_steps(names, match))
         why.append(f"{steps} names no {_words(keys)}: joined by the device alone")
-    for deviation in deviations:
-        if deviation.peer:
-            why.append(f"`{deviation.baseline}` judged against the fleet: the key itself is too young")
-        if deviation.state == "shifted":
-            why.append(f"`{deviation.baseline}` has just shifted its level")
+    why += _of_baselines(deviations)
     if match.capped:
         why.append(CAPPED)
     elif incomplete:
@@ -74,6 +72,25 @@ def confidence(
         why.append("an event is known only by its first or last time")
     if interval:
         why.append("an event is an interval")
+    return _level(why, history_since)
+
+
+def confidence_in_history(deviations: list[Deviation], history_since: str | None) -> Confidence:
+    """:func:`confidence` of a match whose events have no weakness of their own."""
+    return _level(_of_baselines(deviations), history_since)
+
+
+def _of_baselines(deviations: list[Deviation]) -> list[str]:
+    why: list[str] = []
+    for deviation in deviations:
+        if deviation.peer:
+            why.append(f"`{deviation.baseline}` judged against the fleet: the key itself is too young")
+        if deviation.state == "shifted":
+            why.append(f"`{deviation.baseline}` has just shifted its level")
+    return why
+
+
+def _level(why: list[str], history_since: str | None) -> Confidence:
     if history_since is not None:
         return Confidence("low", [*why, f"guard history since {history_since}"])
     level: Literal["low", "medium", "high"] = "high" if not why else "medium" if len(why) == 1 else "low"

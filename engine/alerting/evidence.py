@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping
 
 import msgspec
 
+from engine.alerting.envelope import seen_ms
 from engine.alerting.step_name import StepName
 from engine.alerting.words import in_time, kind_in_words
-from engine.alerts import Deviation, StepEvidence, Timing, printable, rfc3339
+from engine.alerts import Deviation, StepEvidence, Timing, printable
 from engine.automaton import Match
+from engine.baselines import Reading
 from engine.elements import Deadline, Group, first_event
-from engine.events import Event, epoch_ms
 from engine.kept import Kept
 
 MAX_EVIDENCE = 64
 """Events of one step that an alert lists; ``count`` is exact."""
-
-
-def seen_ms(event: Event) -> int | None:
-    """When an event was seen. It decides nothing, so one that is no time is left out."""
-    seen = event.seen
-    return _moment(seen) if isinstance(seen, str) else seen
-
-
-def _seen_at(event: Event) -> str | None:
-    seen = seen_ms(event)
-    return None if seen is None else rfc3339(seen)
-
-
-@lru_cache(maxsize=1_024)
-def _moment(text: str) -> int | None:
-    try:
-        return epoch_ms(text)
-    except (ValueError, OverflowError):
-        return None
-
-
-def raw_ref(event: Event) -> str | None:
-    """Where the raw record is, if the event says so; alerts as events have none."""
-    found: str | None = getattr(event, "raw_ref", None)
-    return found
 
 
 def steps(names: tuple[StepName, ...], match: Match) -> tuple[list[str], list[StepEvidence]]:
@@ -51,12 +27,12 @@ def steps(names: tuple[StepName, ...], match: Match) -> tuple[list[str], list[St
     found: list[StepEvidence] = []
     for step, element in zip(names, match.events, strict=True):
         if type(element) is Kept:
-            evidence = _evidence(step, element)
+            evidence = step.evidence(element)
             words.append(evidence.summary)
             found.append(evidence)
         elif isinstance(element, Group):
             words.append(_group_in_words(step, element))
-            shown = [_evidence(step, kept) for kept in element.events[-MAX_EVIDENCE:]]
+            shown = [step.evidence(kept) for kept in element.events[-MAX_EVIDENCE:]]
             found.append(msgspec.structs.replace(shown[0], count=element.count))
             found.extend(shown[1:])
         else:
@@ -71,63 +47,53 @@ def _group_in_words(step: StepName, group: Group) -> str:
     if group.branches:
         kinds = dict.fromkeys(kind_in_words(kept.event.kind) for kept in group.events)
         return printable(f"{', '.join(kinds)} together{within}")
-    return printable(f"{group.count} {step.source}{within}{step.details(group.event)}")
+    return printable(f"{group.count} {step.source}{within}{step.details(group.completing)}")
 
 
-def _evidence(step: StepName, kept: Kept) -> StepEvidence:
-    event, time, begin = kept.event, kept.time, kept.begin
-    seen = event.seen
-    fields, summary = step.tell(event)
-    return StepEvidence(
-        step.name,
-        event.id or kept.event_id,
-        rfc3339(time),
-        event.kind,
-        event.source or "unknown",
-        summary,
-        fields,
-        None if begin == time else rfc3339(begin),
-        None if seen is None else _seen_at(event),
-        event.quality,
-        event.attribution,
-        getattr(event, "raw_ref", None),
-    )
-
-
-def deviations(names: tuple[StepName, ...], match: Match, baselines: tuple[str, ...]) -> list[Deviation]:
-    """What the rule's baselines said of each step's event when it arrived."""
+def deviations(
+    names: tuple[StepName, ...], match: Match, baselines: tuple[tuple[str, str], ...]
+) -> list[Deviation]:
+    """What the rule's baselines said of each step's event when it arrived. ``baselines``: each name as it is
+    and in words.
+    """
     found: list[Deviation] = []
     for step, kept in zip(names, match.events, strict=True):
-        if kept.readings is None:
-            continue
-        for baseline in baselines:
-            reading = kept.readings.get(baseline)
-            if reading is None or reading.score is None:
-                continue
-            found.append(
-                Deviation(
-                    step=step.name,
-                    baseline=baseline.replace("_", " "),
-                    function=reading.function,
-                    value=reading.value,
-                    score=round(reading.score, 3),
-                    scope=reading.scope,
-                    samples=reading.samples,
-                    state=reading.state,
-                    age_ms=reading.age_ms,
-                    centre=_rounded(reading.expected),
-                    expected_low=_rounded(reading.low),
-                    expected_high=_rounded(reading.high),
-                    peer=reading.peer,
-                    window_ms=reading.window_ms,
-                    period_ms=reading.period,
-                )
-            )
+        if kept.readings is not None:
+            found += deviations_of(step.name, kept.readings, baselines)
     return found
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
+def deviations_of(
+    step: str, readings: Mapping[str, Reading], baselines: tuple[tuple[str, str], ...]
+) -> list[Deviation]:
+    """:func:`deviations` of one step."""
+    found: list[Deviation] = []
+    for baseline, words in baselines:
+        reading = readings.get(baseline)
+        if reading is None or reading.score is None:
+            continue
+        centre, low, high = reading.expected, reading.low, reading.high
+        # By place: by name it takes half as long again.
+        found.append(
+            Deviation(
+                step,
+                words,
+                reading.function,
+                reading.value,
+                round(reading.score, 3),
+                reading.scope,
+                reading.samples,
+                reading.state,
+                reading.age_ms,
+                None if centre is None else round(centre, 1),
+                None if low is None else round(low, 1),
+                None if high is None else round(high, 1),
+                reading.peer,
+                reading.window_ms,
+                reading.period,
+            )
+        )
+    return found
 
 
 def timing(names: tuple[StepName, ...], match: Match, events: tuple[Kept, ...], cause: Kept | None) -> Timing:

@@ -8,6 +8,8 @@ absence of such an event says little. That alone lowers no confidence: many kind
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.alerting.guards import Guard, Looks, Span
 from engine.alerting.words import in_time, kind_in_words
 from engine.alerts import Gap, rfc3339
@@ -23,28 +25,31 @@ class Need:
     ``look_back_ms``: how long before a match its guards look; ``effect``: what its silence means.
     """
 
-    __slots__ = ("_never", "effect", "kind", "look_back_ms", "of_kind")
+    __slots__ = ("_never", "_words", "effect", "kind", "look_back_ms", "of_kind")
 
     def __init__(self, kind: str, look_back_ms: int, effect: str) -> None:
         self.kind = kind
         self.of_kind = (kind,)
+        self._words = kind_in_words(kind)
         self.look_back_ms = look_back_ms
         self.effect = effect
         # No device has sent many kinds since the engine began: that is the same in every alert.
         self._never: tuple[int, Gap] | None = None
 
-    def silence(self, until: int, sightings: Sightings) -> Gap:
-        """The gap where a device has not sent the kind lately before ``until``."""
-        since = sightings.since_of(self.of_kind)
+    def silence(self, until: int, since: int, sightings: Sightings) -> Gap:
+        """The gap where a device has not sent the kind lately before ``until``. ``since``: from when on it is
+        watched.
+        """
+        never = self._never
         if sightings.seen_at_all(self.kind):
             lately = until - max(self.look_back_ms, LATELY_MS)
             return self._gap(f"not sent by this device since {rfc3339(max(since, lately))}")
-        if self._never is None or self._never[0] != since:
-            self._never = since, self._gap(f"not sent by any device since {rfc3339(since)}")
-        return self._never[1]
+        if never is None or never[0] != since:
+            never = self._never = since, self._gap(f"not sent by any device since {rfc3339(since)}")
+        return never[1]
 
     def _gap(self, status: str) -> Gap:
-        return Gap(kind_in_words(self.kind), status, self.effect)
+        return Gap(self._words, status, self.effect)
 
 
 def needs_of(plan: RulePlan, guards: tuple[Guard, ...], number: int) -> tuple[Need, ...]:
@@ -101,29 +106,50 @@ def gaps_of(
     """
     if sightings.since is None:
         return [], None
-    short: str | None = None
     found: dict[str, Gap] = {}
-    for guard, start, _ in spans:
+    short = cold_guards([(span.guard, span.start) for span in spans], sightings, found)
+    shown = [kept.event.kind for kept in events]
+    for need in needs:
+        kind = need.kind
+        if kind not in shown and not sightings.lately(kind, device, until, need.look_back_ms):
+            silent = need.silence(until, sightings.since_of(need.of_kind), sightings)
+            found[kind] = together(found.get(kind), silent)
+    return list(found.values()), short
+
+
+def cold_guards(
+    starts: Iterable[tuple[Guard, int]], sightings: Sightings, found: dict[str, Gap]
+) -> str | None:
+    """Add the gaps of guards that look back further than is watched, from the times from which they look.
+    Since when there is guard history, if there is such a guard, else None.
+    """
+    short: str | None = None
+    for guard, start in starts:
         # Without a look back a guard looks no further than the events of the match.
         since = sightings.since_of(guard.raw_kinds) if guard.duration_ms else start
         if start < since:
             short = rfc3339(since)
-            known = max(0, start + guard.duration_ms - since) // 1_000 * 1_000
-            effect = f"`{guard.what}` is known for {in_time(known)} of the {guard.length} that it looks back"
-            for kind in guard.raw_kinds:
-                cold = found.get(kind)
-                if cold is None:
-                    found[kind] = Gap(kind_in_words(kind), f"guard history since {short}", effect)
-                else:
-                    found[kind] = Gap(cold.need, cold.status, f"{cold.effect}; {effect}")
-    shown = [kept.event.kind for kept in events]
-    for need in needs:
-        kind = need.kind
-        if kind in shown or sightings.lately(kind, device, until, need.look_back_ms):
-            continue
-        gap = need.silence(until, sightings)
+            add_cold(guard, start, since, short, found)
+    return short
+
+
+def add_cold(guard: Guard, start: int, since: int, short: str, found: dict[str, Gap]) -> None:
+    """Add the gap of a guard that looks from ``start`` on, before its kinds are watched: ``since``, in words
+    ``short``.
+    """
+    known = start + guard.duration_ms - since
+    known_for = in_time(known // 1_000 * 1_000) if known > 0 else "0s"
+    effect = f"`{guard.what}` is known for {known_for} of the {guard.length} that it looks back"
+    for kind, words in zip(guard.raw_kinds, guard.kinds, strict=True):
         cold = found.get(kind)
-        if cold is not None:
-            gap = Gap(gap.need, f"{cold.status}; {gap.status}", f"{cold.effect}; {gap.effect}")
-        found[kind] = gap
-    return list(found.values()), short
+        if cold is None:
+            found[kind] = Gap(words, f"guard history since {short}", effect)
+        else:
+            found[kind] = Gap(cold.need, cold.status, f"{cold.effect}; {effect}")
+
+
+def together(cold: Gap | None, silent: Gap) -> Gap:
+    """What is said of a kind whose guard is cold, if it is, and that the device has not sent lately."""
+    if cold is None:
+        return silent
+    return Gap(silent.need, f"{cold.status}; {silent.status}", f"{cold.effect}; {silent.effect}")

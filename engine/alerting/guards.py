@@ -43,7 +43,7 @@ class Guard(msgspec.Struct, frozen=True):
         window: likewise where it looks.
         kinds: of event that it may be, in words; ``raw_kinds`` as they are on the wire.
         looks, first, last: where it looks, for the steps from the one index to the other.
-        duration_ms: how far back, or how long; 0 where only the steps bound it.
+        duration_ms: how far back, or how long; 0 where only the steps bound it. ``length`` in words.
         bit: of its source in the masks of events.
         test: reads the steps of the match, or None.
     """
@@ -58,11 +58,7 @@ class Guard(msgspec.Struct, frozen=True):
     duration_ms: int
     bit: int
     test: CrossTest | None
-
-    @property
-    def length(self) -> str:
-        """How far back, or how long, in words."""
-        return in_time(self.duration_ms)
+    length: str
 
     def span(self, match: Match) -> tuple[int, int]:
         """The first and last millisecond in which one would have voided a match."""
@@ -206,4 +202,5 @@ def _guard(
 ) -> Guard:
     kinds = tuple(dict.fromkeys(member.kind for member in source.members))
     words = tuple(map(kind_in_words, kinds))
-    return Guard(f"no {source.text}", window, words, kinds, looks, first, last, duration_ms, bit, test)
+    what, length = f"no {source.text}", in_time(duration_ms)
+    return Guard(what, window, words, kinds, looks, first, last, duration_ms, bit, test, length)

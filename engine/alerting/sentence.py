@@ -56,7 +56,6 @@ def judged(deviation: Deviation) -> str:
     """What a baseline said, in words."""
     value = deviation.value
     what = f"{deviation.baseline} {value if isinstance(value, str) else number(value)}"
-    samples = number(deviation.samples)
     match deviation.function:
         case "deviation":
             if deviation.expected_low is None or deviation.expected_high is None:
@@ -67,7 +66,7 @@ def judged(deviation: Deviation) -> str:
             window = "" if deviation.window_ms is None else f" in {in_time(deviation.window_ms)}"
             return f"{what} {'not seen' if deviation.score else 'seen'}{window}"
         case "prevalence":
-            return f"{what} on {number(100 * deviation.score)} % of {samples} devices"
+            return f"{what} on {number(100 * deviation.score)} % of {number(deviation.samples)} devices"
         case "regularity":
             every = "" if deviation.period_ms is None else f" every {in_time(deviation.period_ms)}"
             return f"{deviation.baseline} regular{every} ({number(deviation.score)} of 1)"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dsl import expressions as e
 from dsl import model as m
 from dsl.expressions import Constant, Value
 from engine.alerting.words import value_in_words
 from engine.alerts import printable
-from engine.automaton import Events, Match
+from engine.automaton import Match
 from engine.codegen import Emitter, Places, compile_function
 from engine.plan import RulePlan
 from engine.runtime_functions import ListTest
 
-_Function = Callable[[Events, tuple[object, ...], int], tuple[Any, ...]]
+_Function = Callable[[Match], tuple[Any, ...]]
 
 
 class Values:
@@ -48,17 +49,24 @@ class Values:
             elapsed="elapsed",
             loose=plan.loose[chain],
         )
-        parts = "".join(f"        {emitter.nullable(value, places)},\n" for value in self._places)
-        source = f"def values(p, key, elapsed):\n    return (\n{parts}    )\n"
-        function: _Function = compile_function("values", source, emitter.names)
+        parts = [emitter.nullable(value, places) for value in self._places]
+        inside = [node for value in self._places for node in e.walk(value)]
+        lines = ["def values(match):", "    p = match.events"]
+        if any(isinstance(node, e.Key) for node in inside):
+            device = "None" if self._fleet else "p[0].event.device"
+            lines.append(f"    key = ({device}, *match.key)")
+        if any(isinstance(node, e.Elapsed) for node in inside):
+            lines.append("    elapsed = elapsed_ms(match)")
+        lines += ["    return (", *(f"        {part}," for part in parts), "    )"]
+        emitter.names["elapsed_ms"] = elapsed_ms
+        function: _Function = compile_function("values", "\n".join(lines) + "\n", emitter.names)
         return function
 
     def of(self, match: Match) -> tuple[Any, ...]:
         """All of them for a match; None where one is missing. :meth:`place` says which is which."""
         if self._fixed is not None:
             return self._fixed
-        key = (None if self._fleet else match.first.event.device, *match.key)
-        return self._functions[match.chain](match.events, key, elapsed_ms(match))
+        return self._functions[match.chain](match)
 
     def place(self, value: Value) -> int:
         """The index of a value in what :meth:`of` gives."""

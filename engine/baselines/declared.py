@@ -7,8 +7,8 @@ those of another baseline as well.
 from __future__ import annotations
 
 import sys
-from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -22,7 +22,7 @@ from engine.baselines.hours import Hours
 from engine.baselines.novelty import Novelty
 from engine.baselines.prevalence import Prevalence
 from engine.baselines.robust import Robust
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows
+from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows, new_holder
 from engine.baselines.ticks import Ticks
 from engine.caps import KEYS, VALUES, CapWarning
 
@@ -78,21 +78,18 @@ class Baselines:
             of_peer = None if other is None else make(terms, *other)
             self.estimators[name] = make(terms, rows, room, of_peer)
         self._digest = _digest(self.declared, events)
-        self._changed: set[str] = set()
-        self.before_change: Callable[[str], None] | None = None
-        """Called with a device before the first change of its rows since :meth:`begin_cut`, or before they
-        go: what :meth:`encode_device` gives there is what it was at the cut.
-        """
-        for (_, names), rows in self._stores.items():
-            if "device" in names:
-                rows.touched = self._touched
 
-    def _touched(self, device: Any) -> None:
-        if device in self._changed:
-            return
-        if self.before_change is not None:
-            self.before_change(device)
-        self._changed.add(device)
+    def tell_changes(self, of_device: Callable[[str], None], of_fleet: Callable[[int, Any], None]) -> None:
+        """Have this called before the first change of each row since :meth:`begin_cut`, and before rows go.
+
+        Args:
+            of_device: called with the device whose row it is: what :meth:`encode_device` gives at the first
+                call is what it was at the cut.
+            of_fleet: called with the number of the rows and their outer key, where they are of no device;
+                for :meth:`encode_key`.
+        """
+        for index, rows in enumerate(self._stores.values()):
+            rows.touched = of_device if _of_device(rows) else partial(of_fleet, index)
 
     def _room(self, kind: str, names: tuple[str, ...], estimator: type[Estimator]) -> tuple[Rows, Room]:
         rows = self._stores.setdefault((kind, names), Rows(names, kind=kind))
@@ -103,7 +100,7 @@ class Baselines:
 
     def ticks(self, kind: str) -> Ticks:
         """What the baselines over a kind have worked out of the last event's time."""
-        return self._ticks.setdefault(kind, Ticks())
+        return self._ticks.setdefault(kind, Ticks(f"tick{len(self._ticks)}_"))
 
     def groups(self, kind: str) -> list[tuple[Rows, list[str]]]:
         """The baselines over a kind, those of the same key together."""
@@ -161,22 +158,39 @@ class Baselines:
     # --- state in parts
 
     def begin_cut(self) -> None:
-        """Note from here on which devices change. What is known now is what :meth:`encode_device` gives of
-        a device until it changes, which :attr:`before_change` tells. Devices that changed before the cut and
-        are not encoded until the next one are packed by that, which takes its time. The first event of each
-        key after a cut costs about a microsecond more, the others nothing.
+        """Tell from here on which devices change. What is known now is what :meth:`encode_device` gives of
+        a device until it changes, which :meth:`tell_changes` tells. The first event of each key after a cut
+        costs about a microsecond more, the others nothing. The cut itself takes no time by what is known.
         """
         for rows in self._stores.values():
             rows.turn()
-        self._changed.clear()
 
-    def changed_since_cut(self) -> Collection[str]:
-        """The devices of which anything was learned or forgotten since :meth:`begin_cut`, or ever."""
-        return self._changed
+    def settle(self, most: int) -> None:
+        """Give memory back that rows needed while events came for them: some of them, for who has time
+        between events. It changes no answer.
+        """
+        for rows in self._stores.values():
+            rows.settle_old(most)
 
     def __contains__(self, device: str) -> bool:
         """Whether anything is known of a device."""
         return any(device in rows for rows in self._stores.values() if _of_device(rows))
+
+    def fleet_keys(self) -> Iterator[tuple[int, Any]]:
+        """The rows of no device: their number and their outer key."""
+        for index, rows in enumerate(self._stores.values()):
+            if not _of_device(rows):
+                for key in rows:
+                    yield index, key
+
+    def taken_apart(self) -> Iterator[tuple[int | None, Any]]:
+        """Let go of everything, a step at a time; gives the device that a step let go of, or the number of
+        rows of no device and their outer key. Not to be used any more.
+        """
+        for index, rows in enumerate(self._stores.values()):
+            of = None if _of_device(rows) else index
+            for key in rows.taken_apart():
+                yield of, key
 
     # --- state
 
@@ -222,7 +236,6 @@ class Baselines:
             rows.replace(outer)
             rows.hand = hand
             rows.evicted, rows.forgotten = evicted, forgotten
-        self._changed.clear()
 
     def encode_device(self, device: str) -> bytes:
         """What is learned of one device."""
@@ -231,13 +244,21 @@ class Baselines:
 
     def encode_fleet(self) -> bytes:
         """What is learned of no device in particular: peers, and keys without ``device``; and the counts."""
-        wanted = [
-            (index, key)
-            for index, rows in enumerate(self._stores.values())
-            if not _of_device(rows)
-            for key in rows
-        ]
-        return self._encode_some(wanted, [[rows.evicted, rows.forgotten] for rows in self._stores.values()])
+        return self._encode_some(list(self.fleet_keys()), self._counts())
+
+    def encode_key(self, index: int, key: Any) -> bytes | None:
+        """A part of :meth:`encode_fleet`: what is learned under one key; None if nothing."""
+        stores = list(self._stores.values())
+        if index >= len(stores) or _of_device(stores[index]) or key not in stores[index]:
+            return None
+        return self._encode_some([(index, key)], None)
+
+    def encode_counts(self) -> bytes:
+        """The rest of it."""
+        return self._encode_some([], self._counts())
+
+    def _counts(self) -> list[list[int]]:
+        return [[rows.evicted, rows.forgotten] for rows in self._stores.values()]
 
     def _encode_some(self, wanted: list[tuple[int, Any]], counts: list[list[int]] | None) -> bytes:
         stores = list(self._stores.values())
@@ -293,22 +314,23 @@ class Baselines:
         owners = self._objects(index)
         packed = [owners[i % len(owners)].pack(held) for i, held in enumerate(holder.x)]
         inner = None if holder.rows is None else list(holder.rows.items())
-        return [key, holder.d.tobytes(), holder.n.tobytes(), inner, packed]
+        return [key, holder.doubles, holder.numbers, inner, packed]
 
     def _decode_holder(self, index: int, stored: list[Any]) -> tuple[Any, Holder]:
         rows = list(self._stores.values())[index]
         owners = self._objects(index)
         key, doubles, ints, inner, packed = stored
-        holder = Holder(rows.inner)
-        holder.d = array("d", doubles)
-        holder.n = array("I", ints)
-        holder.x = [owners[i % len(owners)].unpack(held) for i, held in enumerate(packed)]
+        holder = new_holder(rows.inner)
+        if doubles:
+            holder.doubles = bytearray(doubles)
+        holder.numbers = bytearray(ints)
+        holder.x = tuple(owners[i % len(owners)].unpack(held) for i, held in enumerate(packed))
         if rows.inner:
             many = len(rows.names) > 2
             names = [(tuple(name) if many else name, row) for name, row in inner]
             holder.rows = {rows.shared(name): row for name, row in names}
-        size = len(holder.n) // rows.ints
-        fits = len(holder.n) == size * rows.ints and len(holder.d) == size * rows.doubles
+        size = len(holder.numbers) // (4 * rows.ints)
+        fits = len(holder.numbers) == size * 4 * rows.ints and len(holder.doubles) == size * 8 * rows.doubles
         if not fits or len(holder.x) != size * rows.objects:
             raise ValueError("rows are cut short")
         return _key(rows, key), holder

@@ -12,6 +12,7 @@ The estimate changes only when a register does, so it is worked out then and kep
 from __future__ import annotations
 
 from array import array
+from functools import cache, lru_cache
 from math import inf, log, sqrt
 
 from engine.baselines.stable import SIZE
@@ -22,26 +23,33 @@ PRECISION = 10
 REGISTERS = 1 << PRECISION
 STANDARD_ERROR = 1.04 / sqrt(REGISTERS)
 _BITS = 64 - PRECISION
+_REMEMBERED = 65_536
+"""Hashes whose places are remembered: a device is added for each of its values."""
 _ALPHA = 1.0 / (2.0 * log(2.0))
 
 
 class Distinct:
     """A set that can be added to and counted. ``count`` is exact up to 64."""
 
-    __slots__ = ("_hashes", "_ranks", "_registers", "count")
+    __slots__ = ("_hashes", "_highest", "_ranks", "_registers", "count")
 
     def __init__(self) -> None:
         self._hashes = b""
         self._registers: bytearray | None = None
         self._ranks: array[int] | None = None
         """How many registers hold each rank: what the estimate is made of."""
+        self._highest = 0
+        """The highest rank but the last that any register holds; it never falls."""
         self.count: float = 0
 
     def add(self, digest: bytes) -> bool:
         """Add a value by its hash; whether the count changed."""
-        if self._registers is not None:
-            if not self._put(digest):
+        registers = self._registers
+        if registers is not None:
+            index, rank = _place(digest)
+            if rank <= registers[index]:
                 return False
+            self._put(digest)
             self._estimate()
             return True
         if self.has(digest):
@@ -55,6 +63,13 @@ class Distinct:
             self._hashes = b""
             self._estimate()
         return True
+
+    def has_place(self, digest: bytes) -> bool:
+        """Whether adding a value would change nothing, told of a set that is not exact any more."""
+        if self._registers is None:
+            return False
+        index, rank = _place(digest)
+        return rank <= self._registers[index]
 
     def has(self, digest: bytes) -> bool:
         """Whether a value is in an exact set; False once it is not exact any more."""
@@ -82,33 +97,46 @@ class Distinct:
     def _dense(self, registers: bytearray) -> None:
         self._registers = registers
         self._ranks = array("H", [registers.count(rank) for rank in range(_BITS + 2)])
+        self._highest = max((rank for rank in range(_BITS + 1) if self._ranks[rank]), default=0)
 
     def _put(self, digest: bytes) -> bool:
         """Let a hash into its register; whether that changed it."""
         assert self._registers is not None
         assert self._ranks is not None
-        bits = int.from_bytes(digest, "big")
-        index = bits >> _BITS
-        rank = _BITS - (bits & ((1 << _BITS) - 1)).bit_length() + 1
+        index, rank = _place(digest)
         before = self._registers[index]
         if rank <= before:
             return False
         self._registers[index] = rank
         self._ranks[before] -= 1
         self._ranks[rank] += 1
+        if self._highest < rank <= _BITS:
+            self._highest = rank
         return True
 
     def _estimate(self) -> None:
         ranks = self._ranks
         assert ranks is not None
-        highest = max((rank for rank in range(_BITS + 1) if ranks[rank]), default=0)
-        z = REGISTERS * _tau(1.0 - ranks[_BITS + 1] / REGISTERS)
-        if z:
-            highest = _BITS
+        highest, z = self._highest, 0.0
+        if ranks[_BITS + 1]:
+            highest, z = _BITS, REGISTERS * _tau(1.0 - ranks[_BITS + 1] / REGISTERS)
         for rank in range(highest, 0, -1):
             z = 0.5 * (z + ranks[rank])
-        z += REGISTERS * _sigma(ranks[0] / REGISTERS)
+        z += _of_empty(ranks[0])
         self.count = max(float(EXACT), _ALPHA * REGISTERS * REGISTERS / z)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _place(digest: bytes) -> tuple[int, int]:
+    """The register of a hash, and its rank."""
+    bits = int.from_bytes(digest, "big")
+    return bits >> _BITS, _BITS - (bits & ((1 << _BITS) - 1)).bit_length() + 1
+
+
+@cache
+def _of_empty(registers: int) -> float:
+    """What so many empty registers say; there are few numbers of them."""
+    return REGISTERS * _sigma(registers / REGISTERS)
 
 
 def _sigma(x: float) -> float:

@@ -19,8 +19,8 @@ by 2^20.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping
+from struct import Struct
 from typing import Any, TypeAlias
 
 from engine.baselines import Reading
@@ -39,6 +39,7 @@ _MOST_HALVINGS = 400.0
 _REFERENCE, _TOTAL = 0, 1
 _FIRST, _COUNT, BUCKET = 0, 1, 2
 _MOST = (1 << 32) - 1
+_ONE, _ALL = Struct("f"), Struct(f"{BINS}f")
 Seen: TypeAlias = "tuple[float, float] | int"
 """What the key and its peer said, -1 while cold; or the time of an event of which nothing was learned, so
 that it can be worked out when somebody asks.
@@ -76,10 +77,10 @@ class Hours(Estimator):
         did).
         """
         cell, at = self._cell, self._at
-        weights: array[float] | None = row[self._slot]
+        weights: bytearray | None = row[self._slot]
         minute = time // MINUTE_MS
         if weights is None:
-            weights = row[self._slot] = array("f", bytes(4 * BINS))
+            weights = row[self._slot] = bytearray(4 * BINS)
             row[cell + _REFERENCE] = float(time)
             row[at + _FIRST] = minute
         growth = self._growth(row, time)
@@ -89,12 +90,11 @@ class Hours(Estimator):
         if learn:
             hour = hour_of_week(time)
             if growth > 2.0**_MOST_DOUBLINGS:
-                for number, weight in enumerate(weights):
-                    weights[number] = weight / growth
+                _ALL.pack_into(weights, 0, *(weight / growth for weight in _ALL.unpack(weights)))
                 row[cell + _TOTAL] /= growth
                 row[cell + _REFERENCE] = float(time)
                 growth = 1.0
-            weights[hour] += growth
+            _ONE.pack_into(weights, 4 * hour, _ONE.unpack_from(weights, 4 * hour)[0] + growth)
             row[cell + _TOTAL] += growth
             row[at + _COUNT] += row[at + _COUNT] < _MOST
         return answer, learn
@@ -108,7 +108,8 @@ class Hours(Estimator):
         """How unusual the hour is; -1 while cold."""
         if time // MINUTE_MS - row[self._at + _FIRST] < WARM_MINUTES:
             return -1.0
-        weight, total = row[self._slot][hour_of_week(time)], row[self._cell + _TOTAL]
+        (weight,) = _ONE.unpack_from(row[self._slot], 4 * hour_of_week(time))
+        total = row[self._cell + _TOTAL]
         return float(1.0 - (weight / growth + 1.0) / (total / growth + BINS))
 
     def _is_new(self, row: Row, time: int) -> bool:
@@ -185,21 +186,22 @@ class Hours(Estimator):
         hours = sorted(set(active))
         row = self.rows.at(key, time // MINUTE_MS)
         cell, at = self._cell, self._at
-        weights = array("f", bytes(4 * BINS))
-        for day in range(7):
-            for hour in hours:
-                weights[24 * day + hour] = samples / (7 * len(hours))
-        row[self._slot] = weights
+        weights = [samples / (7 * len(hours)) if bin_ % 24 in hours else 0.0 for bin_ in range(BINS)]
+        row[self._slot] = bytearray(_ALL.pack(*weights))
         row[cell + _REFERENCE] = float(time)
         row[cell + _TOTAL] = samples
         row[at + _FIRST] = max(0, time // MINUTE_MS - WARM_MINUTES)
         row[at + _COUNT] = min(int(samples), _MOST)
 
     def pack(self, held: Any) -> Any:
-        return None if held is None else held.tobytes()
+        return held
 
     def unpack(self, stored: Any) -> Any:
-        return None if stored is None else array("f", stored)
+        if stored is None:
+            return None
+        if len(stored) != _ALL.size:
+            raise ValueError("the weights of the hours are cut short")
+        return bytearray(stored)
 
 
 def hour_of_week(time: int) -> int:

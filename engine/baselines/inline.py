@@ -46,15 +46,13 @@ def commonest(
     estimator: Estimator,
     row: str,
     peer: str,
-    key: str,
     names: dict[str, Any],
     ticks: Ticks,
 ) -> Common | None:
     """The commonest case of a baseline, or None where there is none.
 
     Args:
-        row, peer, key: source of the live row, of the key of PEER as ``Rows.at`` takes it, and of the whole
-            key.
+        row, peer: source of the live row, and of the key of PEER as ``Rows.at`` takes it.
         names: globals of the code, to add to.
     """
     match estimator:
@@ -69,7 +67,7 @@ def commonest(
             test = f"{row}[{estimator.numbers_at + hours.BUCKET}] == {bucket}"
             return Common(test, (f"b_{estimator.name} = time",))
         case Prevalence() if estimator.peer is None:
-            return _prevalence(estimator, row, key, names, ticks)
+            return _prevalence(estimator, row, names, ticks)
     return None
 
 
@@ -83,7 +81,7 @@ def _robust(
     bucket = ticks.part(estimator.every, 1, BUCKET)
     test = f"{row}[{estimator.numbers_at}] == {bucket} and x_{name} >= 0"
     names[f"add_{name}"] = estimator.add
-    otherwise = f"b_{name} = add_{name}({row}, {bucket}, x_{name}, {peer}, minute)"
+    otherwise = f"b_{name} = add_{name}({row}, {bucket}, x_{name}, {peer}, {ticks.minute})"
     return Common(test, (f"b_{name} = {total} = {total} + x_{name}",), otherwise=otherwise)
 
 
@@ -101,13 +99,13 @@ def _novelty(estimator: Novelty, row: str, peer: str, names: dict[str, Any], tic
     step = ticks.part(estimator.step_ms)
 
     def known(one: Novelty, place: str) -> str:
-        return f"{place}[{one.memory_at}].get(x_{name}) == {step} and {place}[{USED}] == minute"
+        return f"{place}[{one.memory_at}].get(x_{name}) == {step} and {place}[{USED}] == {ticks.minute}"
 
     test = known(estimator, row)
     lines = [f"{row}[{estimator.numbers_at + COUNT}] += 1", f"b_{name} = {KNOWN}"]
     if isinstance(estimator.peer, Novelty):
         place = f"p_{name}"
-        names[f"peers_{name}"] = estimator.peer.rows.live.get
+        estimator.peer.rows.shown_in(names, f"peers_{name}", "get")
         found = f"({place} := peers_{name}({peer})) is not None"
         if estimator.peer.rows.inner:
             # The coarser key has a device and more.
@@ -115,19 +113,19 @@ def _novelty(estimator: Novelty, row: str, peer: str, names: dict[str, Any], tic
             found += f" and ({place} := {place}.get({peer}[1])) is not None"
         test = f"{test} and {found} and {known(estimator.peer, place)}"
         lines.insert(0, f"{place}[{estimator.peer.numbers_at + COUNT}] += 1")
-    return Common(test, tuple(lines))
+    names[f"take_{name}"] = estimator.take
+    otherwise = f"b_{name} = take_{name}({row}, {ticks.minute}, {step}, x_{name}, {peer})"
+    return Common(test, tuple(lines), otherwise=otherwise)
 
 
-def _prevalence(estimator: Prevalence, row: str, key: str, names: dict[str, Any], ticks: Ticks) -> Common:
+def _prevalence(estimator: Prevalence, row: str, names: dict[str, Any], ticks: Ticks) -> Common:
     """The device was counted for this value in this half of OVER already. A late event is answered alike."""
     name = estimator.name
-    names[f"known_{name}"] = estimator.known.get
-    names[f"observe_key_{name}"] = estimator.observe_key
+    names[f"observe_known_{name}"] = estimator.observe_known
     half = ticks.part(estimator.half_ms)
     seen = f"b_{name}"
-    test = (
-        f"{seen} is not None and {seen}[0] == {half} and {seen}[2].half == {half}"
-        f" and {seen}[1] is {row}[{estimator.shares_at}]"
+    test = f"{seen} is not None and e.device in {seen}[3] and {seen}[0] == {half} == {seen}[2].half"
+    before = (f"{seen} = {row}[{estimator.memory_at}].get(x_{name})",)
+    return Common(
+        test, ("pass",), before, f"{seen} = observe_known_{name}({row}, time, e.device, x_{name}, {seen})"
     )
-    before = (f"k_{name} = ({key}, x_{name})", f"{seen} = known_{name}(k_{name})")
-    return Common(test, ("pass",), before, f"{seen} = observe_key_{name}({row}, time, x_{name}, k_{name})")

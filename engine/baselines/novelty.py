@@ -17,7 +17,8 @@ intervals count: that a value was there is true of them, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from struct import Struct
 from typing import Any
 
 from engine.baselines import Reading
@@ -30,14 +31,60 @@ MOST_VALUES = 64
 WARM_EVENTS = 50
 WARM_MINUTES = 3 * 1_440
 STEPS = 256
-_ENTRY = SIZE + 4
 _FIRST, COUNT = 0, 1
-MOST_REMEMBERED = 128
-"""Values of a key whose step is remembered beside the hashes. Most values come again soon."""
+MOST_CHARACTERS = 256
+"""Longer texts are kept as their hashes also while their key is in use."""
+MOST_SHARED = 65_536
+_ENTRIES = Struct(f"<{SIZE}sI")
 SEEN, UNSEEN, PEER_SEEN, PEER_UNSEEN, COLD, KNOWN = range(6)
 """KNOWN: neither the key nor its peer had anything to learn but that there was one more event; whether they
 were warm is worked out when somebody asks.
 """
+
+
+class Values(dict[Any, int]):
+    """The values of a live row, least recently written first, with the step each was seen in. A value that
+    has not come since the row was packed stands there as its hash.
+
+    Attributes:
+        hashed: how many stand there as hashes.
+        changed: whether the bytes of the row say something else.
+    """
+
+    __slots__ = ("changed", "hashed")
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__(_ENTRIES.iter_unpack(packed))
+        self.hashed = len(self)
+        self.changed = False
+
+    def known_as(self, value: Any, hashed: Callable[[Any], bytes]) -> int | None:
+        """The step of a value by its hash."""
+        return self.get(value if value.__class__ is bytes else hashed(value))
+
+    def add(self, value: Any, step: int) -> None:
+        """Write a value that is not there."""
+        self[value] = step
+        self.changed = True
+        if value.__class__ is bytes:
+            self.hashed += 1
+
+    def drop(self, key: Any) -> None:
+        """Take a value out by what it stands there as."""
+        del self[key]
+        self.changed = True
+        if key.__class__ is bytes:
+            self.hashed -= 1
+
+    def as_bytes(self) -> bytes:
+        """12 bytes a value: its hash, and its step."""
+        pack = _ENTRIES.pack
+        return b"".join(
+            [
+                pack(value if value.__class__ is bytes else stable_hash(value), step)
+                for value, step in self.items()
+            ]
+        )
 
 
 class Novelty(Estimator):
@@ -57,8 +104,14 @@ class Novelty(Estimator):
         self.dropped = 0
         assert peer is None or isinstance(peer, Novelty)
         self._peer = peer
+        self._shared: dict[Any, Any] = {}
+        """The same values come on many devices: they are kept once."""
+        self._take = self._taker()
+        self.take = self._observer()
+        """:meth:`observe` by the minute and the step of an event."""
         rows.idle_at_least(self.over_ms)
         rows.counts_at(self._at + COUNT)
+        rows.settles(self.settle)
 
     @property
     def step_ms(self) -> int:
@@ -67,56 +120,73 @@ class Novelty(Estimator):
 
     def observe(self, row: Row, time: int, value: Any, peer: Any) -> int:
         """What the set said before it learned: SEEN, UNSEEN, the same of the peer, or COLD."""
-        digest = stable_hash(value)
-        mine = self._take(row, time, digest, value)
-        if self._peer is None:
-            return mine
-        theirs = self._peer._take(self._peer.rows.at(peer, time // MINUTE_MS), time, digest, value)
-        return mine if mine != COLD or theirs == COLD else PEER_SEEN + theirs
+        return self.take(row, time // MINUTE_MS, time // self._step, value, peer)
 
-    def _take(self, row: Row, time: int, digest: bytes, value: Any = NOTHING) -> int:
-        """SEEN, UNSEEN or COLD; then the value is learned unless it is late. ``value``, if it is given, is
-        remembered beside its hash.
+    def _observer(self) -> Callable[[Row, int, int, Any, Any], int]:
+        """:attr:`take`, a closure: it is the way of every value that comes for the first time in a step."""
+        mine, of_peer = self._take, self._peer
+        if of_peer is None:
+            return lambda row, minute, step, value, peer: mine(row, minute, step, value)
+        theirs, peer_row = of_peer._take, of_peer.rows.at
+
+        def take(row: Row, minute: int, step: int, value: Any, peer: Any) -> int:
+            said = mine(row, minute, step, value)
+            other = theirs(peer_row(peer, minute), minute, step, value)
+            return said if said != COLD or other == COLD else PEER_SEEN + other
+
+        return take
+
+    def _taker(self) -> Callable[[Row, int, int, Any], int]:
+        """A function of the row, the minute and the step of an event, and its value; it says SEEN, UNSEEN or
+        COLD, and learns the value unless it is late. A closure, as :attr:`take`.
         """
-        minute = time // MINUTE_MS
-        at, slot, memory = self._at, self._slot, self._memory
-        count = row[at + COUNT]
-        warm = count >= WARM_EVENTS and minute - row[at + _FIRST] >= WARM_MINUTES
-        late = minute < row[USED] - self._grace
-        known: bytes = row[slot] or b""
-        step = time // self._step
-        found = known.find(digest)
-        while found % _ENTRY and found != -1:
-            # Found across two entries.
-            found = known.find(digest, found + 1)
-        unseen = UNSEEN
-        if found != -1:
-            last = int.from_bytes(known[found + SIZE : found + _ENTRY], "little")
-            if step - last < self._steps:
-                unseen = SEEN
-            if not late and step > last:
-                row[slot] = known[:found] + known[found + _ENTRY :] + digest + step.to_bytes(4, "little")
-        elif not late:
-            if len(known) >= MOST_VALUES * _ENTRY:
-                # The value that goes may be one of those that are remembered.
-                row[memory] = NOTHING
-                known = known[_ENTRY:]
-                self.dropped += 1
-                value = NOTHING
-            row[slot] = known + digest + step.to_bytes(4, "little")
-        if late:
+        first_at, count_at = self._at + _FIRST, self._at + COUNT
+        memory, slot, grace, steps = self._memory, self._slot, self._grace, self._steps
+        shared = self._shared
+
+        def take(row: Row, minute: int, step: int, value: Any) -> int:
+            count = row[count_at]
+            values: Values = row[memory]
+            if values is NOTHING:
+                values = row[memory] = Values(row[slot] or b"")
+            if value.__class__ is str and len(value) > MOST_CHARACTERS:
+                value = stable_hash(value)
+            last = values.get(value)
+            if last is None and values.hashed:
+                last = values.known_as(value, stable_hash)
+            warm = count >= WARM_EVENTS and minute - row[first_at] >= WARM_MINUTES
+            unseen = UNSEEN if last is None or step - last >= steps else SEEN
+            if minute < row[USED] - grace:
+                return unseen if warm else COLD
+            if last is None:
+                if len(values) >= MOST_VALUES:
+                    values.drop(next(iter(values)))
+                    self.dropped += 1
+                if len(shared) >= MOST_SHARED:
+                    shared.clear()
+                values.add(shared.setdefault(value, value), step)
+            elif step > last:
+                if value in values:
+                    # Written anew, it is the one that was written last.
+                    del values[value]
+                    values[value] = step
+                    values.changed = True
+                else:
+                    values.drop(stable_hash(value))
+                    values.add(shared.setdefault(value, value), step)
+            if count == 0 or minute < row[first_at]:
+                row[first_at] = minute
+            row[count_at] = count + 1
             return unseen if warm else COLD
-        if count == 0 or minute < row[at + _FIRST]:
-            row[at + _FIRST] = minute
-        row[at + COUNT] = count + 1
-        if value is not NOTHING:
-            remembered = row[memory]
-            if remembered is NOTHING:
-                remembered = row[memory] = {}
-            elif len(remembered) >= MOST_REMEMBERED:
-                remembered.clear()
-            remembered[value] = step
-        return unseen if warm else COLD
+
+        return take
+
+    def settle(self, row: Row) -> None:
+        """Let the bytes of a live row say what its values do."""
+        values: Values = row[self._memory]
+        if values is not NOTHING and values.changed:
+            row[self._slot] = values.as_bytes()
+            values.changed = False
 
     def warm(self, row: Row) -> bool:
         at = self._at
@@ -178,6 +248,11 @@ class Novelty(Estimator):
             window_ms=self.over_ms,
         )
 
+    def unpack(self, stored: Any) -> Any:
+        if stored is not None and len(stored) % _ENTRIES.size:
+            raise ValueError("the values of a novelty are cut short")
+        return stored
+
     def fix(self, key: Any, state: Mapping[str, Any], time: int) -> None:
         require(state, self.using, "seen")
         values = state["seen"]
@@ -186,7 +261,7 @@ class Novelty(Estimator):
         row = self.rows.at(key, time // MINUTE_MS)
         for value in values[-MOST_VALUES:]:
             value = tuple(value) if isinstance(value, list) else value
-            self._take(row, time, stable_hash(value))
+            self._take(row, time // MINUTE_MS, time // self._step, value)
         row[self._at + _FIRST] = max(0, time // MINUTE_MS - WARM_MINUTES)
         row[self._at + COUNT] = max(WARM_EVENTS, len(values))
 

@@ -26,14 +26,17 @@ from engine.baselines.hours import HOUR_MS
 from engine.baselines.inline import commonest
 from engine.baselines.rows import USED, Row, Rows
 from engine.baselines.ticks import Ticks
-from engine.codegen import Emitter, Places
+from engine.codegen import Emitter, Places, cost
 from engine.events import attribute
 
 Read = Callable[[Row, Any, Any, int, Any], Reading]
+_CHEAP = 2
+"""What a comparison costs (``codegen.cost``): a filter that is no dearer is asked before values are."""
 Seen = tuple[str, Read, Any, Any, Any, Any]
-_EXACT = "exact"
-_START = "start"
-"""Local variables: whether the event is more than a first or last sighting, and the start of an interval."""
+_LENGTH = "length"
+"""Local variable: how long the interval is that the event stands for, in milliseconds."""
+_FOREVER = 1 << 62
+"""The length of a first or last sighting: nobody knows what else there was."""
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -42,54 +45,52 @@ class Observed(msgspec.Struct, frozen=True):
     Attributes:
         lines: source, indented by four.
         names: the baselines.
-        arguments: by baseline, what its functions are called with.
+        arguments: by baseline, what its functions are called with: the row, what ``observe`` gave, the key of
+            the peer.
         readings: source of an expression giving ``{name: Reading}``; empty without baselines.
     """
 
     lines: tuple[str, ...]
     names: tuple[str, ...]
-    arguments: dict[str, str]
+    arguments: dict[str, tuple[str, str, str]]
     readings: str
 
 
 def observing(kind: str, baselines: Baselines, emitter: Emitter, places: Places) -> Observed:
     """The code for one kind; the event is ``e``, its time ``time``."""
     lines: list[str] = []
-    arguments: dict[str, str] = {}
+    arguments: dict[str, tuple[str, str, str]] = {}
     shown: list[str] = []
     groups = baselines.groups(kind)
     if not groups:
         return Observed((), (), {}, "")
     ticks = baselines.ticks(kind)
+    ticks.shown_in(emitter.names)
     needed: set[str] = set()
     for number, (rows, names) in enumerate(groups):
         _group(number, rows, names, baselines, emitter, places, lines, ticks)
         for name in names:
             baseline = baselines.declared[name]
             peer = "None" if baseline.peer is None else _key(baseline.peer, baseline.kind, places)
-            arguments[name] = f"r{number}, b_{name}, {peer}"
+            arguments[name] = (f"r{number}", f"b_{name}", peer)
             emitter.names[f"read_{name}"] = baselines.estimators[name].reading
             needed |= envelope(baseline, baselines.estimators[name])
-            shown.append(f"('{name}', read_{name}, {arguments[name]}, x_{name})")
+            value = f"(e.device, x_{name})" if baseline.using == "prevalence" else f"x_{name}"
+            shown.append(f"('{name}', read_{name}, r{number}, b_{name}, {peer}, {value})")
     emitter.names["readings"] = readings
     # Several kinds may share a function and its globals: names that are not of one baseline are made here.
-    cells = emitter.constant((kind,), lambda: ticks.cells, "ticks")
     tick = emitter.constant((kind,), lambda: ticks.tick, "tick")
-    head = [f"    if not {cells}[0] <= time < {cells}[1]:", f"        {tick}(time)"]
-    text = "\n".join(lines)
-    head += [f"    {name} = {cells}[{at}]" for name, at in ticks.parts() if name in text]
-    if "start" in needed:
-        head.append(f"    {_START} = e.start")
-    if "quality" in needed:
-        head.append(f"    {_EXACT} = e.quality is None or e.quality != 'first_last'")
+    head = [f"    if not {ticks.begin} <= time < {ticks.end}:", f"        {tick}(time)"]
+    if needed:
+        head.append(f"    {_LENGTH} = 0 if e.start is None else time - e.start")
+        head += ["    if e.quality == 'first_last':", f"        {_LENGTH} = {_FOREVER}"]
     shown_text = f"readings(time, ({', '.join(shown)}, ))"
     return Observed((*head, *lines), tuple(arguments), arguments, shown_text)
 
 
 def envelope(baseline: m.Baseline, estimator: Estimator) -> frozenset[str]:
     """What a baseline has to know of an event's envelope beside its device and time."""
-    tests = " ".join(_quality(baseline, estimator))
-    return frozenset(field for field, name in (("quality", _EXACT), ("start", _START)) if name in tests)
+    return frozenset(("quality", "start") if _quality(baseline, estimator) else ())
 
 
 def readings(time: int, seen: tuple[Seen, ...]) -> dict[str, Reading]:
@@ -149,21 +150,27 @@ def _group(
                 lines.append(f"{indent}a_{name} = {joined}")
                 needed[name] = [f"a_{name}"]
         if some:
-            lines.append(f"{indent}if {' or '.join(needed[name][0] for name in names)}:")
+            lines.append(f"{indent}if {' or '.join(dict.fromkeys(needed[name][0] for name in names))}:")
             indent += "    "
-    lines += [indent + line for line in _look_up(number, rows, emitter, places)]
+    lines += [indent + line for line in _look_up(number, rows, emitter, places, ticks.minute)]
+    asked = ""
     for name in names:
         body = _observe(name, number, values[name], baselines, emitter, places, ticks)
-        if len(names) > 1 and needed[name]:
-            lines.append(f"{indent}if {needed[name][0]}:")
+        if len(names) == 1 or not needed[name]:
+            asked = ""
+        else:
+            if needed[name][0] != asked:
+                asked = needed[name][0]
+                lines.append(f"{indent}if {asked}:")
             body = ["    " + line for line in body]
         lines += [indent + line for line in body]
 
 
-def _look_up(number: int, rows: Rows, emitter: Emitter, places: Places) -> list[str]:
+def _look_up(number: int, rows: Rows, emitter: Emitter, places: Places, minute: str) -> list[str]:
     """Find the live row, or make it live, and note its time."""
     row = f"r{number}"
     live = emitter.constant((rows.kind, rows.names), lambda: rows.live, "live")
+    rows.shown_in(emitter.names, live)
     enter = emitter.constant((rows.kind, rows.names), lambda: rows.enter, "enter")
     later = emitter.constant((rows.kind, rows.names), lambda: rows.later, "later")
     outer, inner = _parts(rows.names, places)
@@ -172,11 +179,11 @@ def _look_up(number: int, rows: Rows, emitter: Emitter, places: Places) -> list[
         "try:",
         f"    {row} = {found}",
         "except KeyError:",
-        f"    {row} = {enter}({outer}, {inner}, minute)",
-        f"if {row}[{USED}] < minute:",
-        f"    if {row}[{USED}] < minute - {rows.idle}:",
-        f"        {later}({row}, minute)",
-        f"    {row}[{USED}] = minute",
+        f"    {row} = {enter}({outer}, {inner}, {minute})",
+        f"if {row}[{USED}] < {minute}:",
+        f"    if {row}[{USED}] < {minute} - {rows.idle}:",
+        f"        {later}({row}, {minute})",
+        f"    {row}[{USED}] = {minute}",
     ]
 
 
@@ -203,6 +210,8 @@ def _filter(
 ) -> tuple[list[str], str]:
     """Source of the tests whether an event feeds a baseline, in order, and of its value."""
     needed = _quality(baseline, baselines.estimators[baseline.name])
+    if not isinstance(baseline.condition, e.Always) and cost(baseline.condition) <= _CHEAP:
+        needed.append(emitter.condition(baseline.condition, places))
     sources: list[str] = []
     first = baseline.values[0]
     alone = len(baseline.values) == 1 and isinstance(first, e.Field) and first.step is None
@@ -216,11 +225,9 @@ def _filter(
             source, tests = emitter.value(value, places)
             needed += tests
             sources.append(f"tuple({source})" if value.type.name == e.STRINGS else source)
-    if not isinstance(baseline.condition, e.Always):
+    if cost(baseline.condition) > _CHEAP:
         needed.append(emitter.condition(baseline.condition, places))
     source = sources[0] if len(sources) == 1 else f"({', '.join(sources)})"
-    if baseline.using == "prevalence":
-        source = f"(e.device, {source})"
     return needed, source
 
 
@@ -234,13 +241,12 @@ def _quality(baseline: m.Baseline, estimator: Estimator) -> list[str]:
         case "novelty" | "prevalence":
             return []
         case "cadence":
-            return [_EXACT, f"{_START} is None"]
+            return [f"{_LENGTH} < {_FOREVER}", "e.start is None"]
         case "hours":
-            return [_EXACT, f"({_START} is None or time - {_START} <= {HOUR_MS})"]
+            return [f"{_LENGTH} <= {HOUR_MS}"]
         case _:
             every = estimator.terms.every_ms
-            within = f"({_START} is None or time - {_START} <= {every})"
-            return [_EXACT] if every is None else [_EXACT, within]
+            return [f"{_LENGTH} < {_FOREVER}" if every is None else f"{_LENGTH} <= {every}"]
 
 
 def _observe(
@@ -259,9 +265,9 @@ def _observe(
     peer = "None" if baseline.peer is None else _key(baseline.peer, baseline.kind, places)
     row, timed = f"r{number}", baseline.using in ("cadence", "hours")
     lines = [] if timed or value == f"x_{name}" else [f"x_{name} = {value}"]
-    call = f"b_{name} = observe_{name}({row}, time, {'None' if timed else f'x_{name}'}, {peer})"
-    key = _tuple(list(estimator.rows.names))
-    common = commonest(baseline, estimator, row, peer, key, emitter.names, ticks)
+    taken = "None" if timed else f"(e.device, x_{name})" if baseline.using == "prevalence" else f"x_{name}"
+    call = f"b_{name} = observe_{name}({row}, time, {taken}, {peer})"
+    common = commonest(baseline, estimator, row, peer, emitter.names, ticks)
     if common is None:
         return [*lines, call]
     return [

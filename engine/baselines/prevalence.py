@@ -16,22 +16,22 @@ learned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from engine.baselines import Reading
 from engine.baselines.distinct import Distinct
 from engine.baselines.estimator import Estimator, Fixed, Terms
 from engine.baselines.novelty import as_text
-from engine.baselines.rows import MINUTE_MS, Room, Row, Rows
+from engine.baselines.rows import MINUTE_MS, NOTHING, USED, Room, Row, Rows
 from engine.baselines.stable import stable_hash
 
 OVER_MS = 14 * 86_400_000
 WARM_DEVICES = 50
 MOST_VALUES = 1_024
 GONE = -1
-MOST_KNOWN = 32_768
-"""Devices and values that are remembered to be counted in this half, over all keys."""
+MOST_KNOWN = 131_072
+"""Pairs of a device and a value that are remembered to be counted, over all keys."""
 
 
 class Recent:
@@ -74,10 +74,9 @@ class Shares:
         self.given: tuple[int, dict[bytes, float]] | None = None
 
 
-Known: TypeAlias = tuple[int, Shares, Recent]
-"""A device that is counted for a value already, so that there is nothing to learn in this half: the number of
-the half, the state of the key (another one, if the key was forgotten and came again), the devices with this
-value.
+Known: TypeAlias = tuple[int, Shares, Recent, set[str]]
+"""Devices that are counted for a value already, so that there is nothing to learn of them in this half: the
+number of the half, the state of the key, the devices with this value, and the names of those.
 """
 
 
@@ -88,6 +87,7 @@ class Prevalence(Estimator):
 
     using = "prevalence"
     objects = 1
+    remembered = 1
     functions = ("prevalence",)
 
     def __init__(self, terms: Terms, rows: Rows, room: Room, peer: Estimator | None = None) -> None:
@@ -95,19 +95,20 @@ class Prevalence(Estimator):
         self.over_ms = terms.over_ms or OVER_MS
         self._half_ms = max(1, self.over_ms // 2)
         self.dropped = 0
-        self.known: dict[Any, Known] = {}
-        """By (key, device, value); with PEER it stays empty."""
+        self._known = 0
+        self._names: dict[str, str] = {}
+        self._remembered: list[dict[Any, Known]] = []
+        """What rows remember, by value; with PEER nothing is."""
+        self.observe_known = self._observer()
+        """As :meth:`observe` where there is no PEER, with the device apart; then remember that it is
+        counted. The last argument is what the row remembers of the value.
+        """
         rows.idle_at_least(self.over_ms)
 
     @property
     def half_ms(self) -> int:
         """Half of OVER."""
         return self._half_ms
-
-    @property
-    def shares_at(self) -> int:
-        """Where in a live row the state of the key is."""
-        return self._slot
 
     def observe(self, row: Row, time: int, value: Any, peer: Any) -> Any:
         """What was known before: (share, devices, whether it is the peer's); share None while cold.
@@ -125,18 +126,62 @@ class Prevalence(Estimator):
             return theirs, many, True
         return share, devices, False
 
-    def observe_key(self, row: Row, time: int, value: Any, key: Any) -> Any:
-        """As :meth:`observe` where there is no PEER; then remember that the device is counted."""
-        said = self.observe(row, time, value, None)
-        shares: Shares = row[self._slot]
-        found = shares.values.get(stable_hash(value[1]))
-        half = time // self._half_ms
-        learned = shares.given is None and not self.is_late(row, time // MINUTE_MS)
-        if learned and found is not None and found.half == half == shares.devices.half:
-            if len(self.known) >= MOST_KNOWN:
-                self.known.clear()
-            self.known[key] = half, shares, found
-        return said
+    def _observer(self) -> Callable[[Row, int, str, Any, Known | None], Any]:
+        """:attr:`observe_known`, a closure: in a fleet of many devices it is the way of most events."""
+        half_ms, grace, slot, memory = self._half_ms, self._grace, self._slot, self._memory
+        names, remembering = self._names, self._remembered
+
+        def observe_known(row: Row, time: int, device: str, value: Any, known: Known | None) -> Any:
+            half = time // half_ms
+            who = stable_hash(device)
+            in_time = time // MINUTE_MS >= row[USED] - grace
+            if known is not None and in_time and known[0] == half:
+                _, shares, recent, counted = known
+                devices = shares.devices
+                if half == recent.half == devices.half:
+                    # The value is there and of this half: another device has it.
+                    count, having = devices.both.count, recent.both.count
+                    if devices.this is not None or not devices.both.has_place(who):
+                        devices.add(who)
+                    if recent.this is not None:
+                        recent.this.add(who)
+                    recent.both.add(who)
+                    if self._known >= MOST_KNOWN:
+                        self._forget_known()
+                    else:
+                        counted.add(names.setdefault(device, device))
+                        self._known += 1
+                    return (min(1.0, having / count) if count >= WARM_DEVICES else None), count, False
+            what = stable_hash(value)
+            share, count = self._take(row, time, who, what)
+            shares = row[slot]
+            found = shares.values.get(what)
+            if (
+                in_time
+                and found is not None
+                and shares.given is None
+                and found.half == half == shares.devices.half
+            ):
+                remembered: dict[Any, Known] = row[memory]
+                if remembered is NOTHING:
+                    remembered = row[memory] = {}
+                if not remembered:
+                    remembering.append(remembered)
+                if self._known >= MOST_KNOWN:
+                    self._forget_known()
+                else:
+                    remembered[value] = half, shares, found, {names.setdefault(device, device)}
+                    self._known += 1
+            return share, count, False
+
+        return observe_known
+
+    def _forget_known(self) -> None:
+        for remembered in self._remembered:
+            remembered.clear()
+        self._remembered.clear()
+        self._names.clear()
+        self._known = 0
 
     def _take(self, row: Row, time: int, who: bytes, what: bytes) -> tuple[float | None, float]:
         slot = self._slot
@@ -149,7 +194,7 @@ class Prevalence(Estimator):
             return (given.get(what, 0.0) if devices >= WARM_DEVICES else None), devices
         late = self.is_late(row, time // MINUTE_MS) or half < shares.devices.half
         if not late and shares.devices.turn(half):
-            self.known.clear()
+            row[self._memory] = NOTHING
         count = shares.devices.both.count
         known = shares.values.get(what)
         if known is not None and known.turn(shares.devices.half):
@@ -182,9 +227,9 @@ class Prevalence(Estimator):
 
     def _said(self, seen: Any) -> tuple[float | None, float, bool]:
         """What a ``Known`` stands for: nothing has changed by the event."""
-        _, shares, value = seen
-        if not isinstance(value, Recent):
+        if len(seen) == 3:
             return seen  # type: ignore[no-any-return]  # what observe gave
+        _, shares, value, _ = seen
         count = shares.devices.both.count
         return (min(1.0, value.both.count / count) if count >= WARM_DEVICES else None), count, False
 
@@ -237,6 +282,7 @@ class Prevalence(Estimator):
         row = self.rows.at(key, time // MINUTE_MS)
         shares = row[self._slot] = Shares(time // self._half_ms)
         shares.given = (devices, given)
+        row[self._memory] = NOTHING
 
     def pack(self, held: Any) -> Any:
         if held is None:

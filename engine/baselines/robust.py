@@ -104,6 +104,16 @@ class Robust(Estimator):
         self.every = every or MINUTE_MS
         self.single = every is None
 
+    @property
+    def samples_at(self) -> int:
+        """Where in a live row the number of samples is."""
+        return self._at + _SAMPLES
+
+    @property
+    def centre_at(self) -> int:
+        """Where in a live row the centre is; the spread follows it."""
+        return self._cell + _CENTRE
+
     # --- learning
 
     def observe(self, row: Row, time: int, value: Any, peer: Any) -> float:

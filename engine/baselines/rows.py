@@ -1,16 +1,19 @@
 """Rows of numbers: one for each key, shared by all baselines of that key. A row has two forms.
 
 *Live*: a list, for keys that events come for: numbers are read and written in place, several times faster
-than in packed form. *Packed*: for the others, in two arrays (doubles, and unsigned 32-bit numbers) and, for
-the estimators that need one, a list of byte strings or small objects. The rows of one device lie together in
-a :class:`Holder`: a device has one entry in the large dict, its apps share the arrays, and the number of a
-row inside its device is so small that Python keeps no object for it. Measured for 67 apps a device,
-everything counted (keys, dicts, arrays): see docs/explanation/baselines.md.
+than in packed form. *Packed*: for the others, in two arrays of bytes (doubles, and unsigned 32-bit numbers)
+and, for the estimators that need one, a tuple of byte strings or small objects. The rows of one device lie
+together in a :class:`Holder`: a device has one entry in the large dict, its apps share the arrays, and the
+number of a row inside its device is so small that Python keeps no object for it. Measured for 67 apps a
+device, everything counted (keys, dicts, arrays): see docs/explanation/baselines.md.
 
-Live rows come in two generations. What is asked for goes into the present one; :meth:`Rows.turn` makes it the
-one before, and what nobody has asked for since is packed in the end. So who takes checkpoints learns which
+None of what rests is seen by Python's collector of cycles, whose pauses would grow with the devices: byte
+arrays, tuples of byte strings, dicts of text and numbers, and a struct that is not tracked.
+
+Live rows come in generations. What is asked for goes into the present one; :meth:`Rows.turn` begins another,
+and what nobody has asked for since is packed a little at a time. So who takes checkpoints learns which
 devices have changed since the last one from the way that only the first event of a key takes: the events
-after it pay nothing.
+after it pay nothing. A turn takes no time by the number of rows: the event loop waits for it.
 
 Rows are freed by event time: a row idle for longer than ``idle_ms`` is empty when it is next asked for,
 whenever its memory is given back. Keys are capped; beyond the cap the least recently used one goes, and is
@@ -19,8 +22,8 @@ counted.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator
+from operator import is_not
 from struct import Struct
 from typing import Any, Final, TypeAlias
 
@@ -48,6 +51,14 @@ _SAMPLE = 64
 _SWEPT = 2
 """Holders looked at for each new one: all are seen before their number has grown by half."""
 _SHARED = 65_536
+_RESTING = 4
+"""Rows of older generations that are packed for each one that becomes live: they are gone before as many have
+come."""
+_MOST_RESTED = 8_192
+"""Lists of rows that are packed which are kept, to be used again."""
+_FEW = 1_024
+"""A generation with no more outer keys than this goes into the one before it: looking a key up would take
+longer the more there are."""
 USED, BORN = 0, 1
 HEAD = 2
 """Numbers that every row begins with: minutes of its newest event and of its first."""
@@ -66,20 +77,33 @@ _NUMBER, _HOLDER, _SAME = -3, -2, -1
 
 NOTHING: Final[dict[Any, Any]] = {}
 """What a row remembers for speed before there is anything. Shared, so never written to."""
+_NO_BYTES: Final = bytearray()
 
 
-class Holder:
-    """The packed rows of one outer key. ``rows`` maps the rest of the key to the row's number; None: there is
-    one row.
+class Holder(msgspec.Struct, gc=False):
+    """The packed rows of one outer key: bytes of the doubles and of the numbers, and the objects. ``rows``
+    maps the rest of the key to the row's number; None: there is one row.
     """
 
-    __slots__ = ("d", "n", "rows", "x")
+    doubles: bytearray
+    numbers: bytearray
+    x: tuple[Any, ...]
+    rows: dict[Any, int] | None
 
-    def __init__(self, inner: bool) -> None:
-        self.d: array[float] = array("d")
-        self.n: array[int] = array("I")
-        self.x: list[Any] = []
-        self.rows: dict[Any, int] | None = {} if inner else None
+    @property
+    def d(self) -> memoryview[float]:
+        """The doubles, to read and to write."""
+        return memoryview(self.doubles).cast("d")
+
+    @property
+    def n(self) -> memoryview[int]:
+        """The numbers, likewise."""
+        return memoryview(self.numbers).cast("I")
+
+
+def new_holder(inner: bool) -> Holder:
+    """One without rows; with inner keys, or without."""
+    return Holder(_NO_BYTES, _NO_BYTES, (), {} if inner else None)
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -103,8 +127,8 @@ class Rows:
         kind: of the events.
 
     Attributes:
-        live: by outer key the live row or, where there are inner keys, the live rows by inner key. Generated
-            code looks here first, so it stays the same dict.
+        live: by outer key the live row or, where there are inner keys, the live rows by inner key: the
+            present generation. Generated code looks here first; see :meth:`shown_in`.
         touched: called with an outer key before one of its rows becomes live or goes.
         hand: keys of the holders that are looked at next, the next one last.
         evicted: rows and holders dropped at a cap.
@@ -124,13 +148,20 @@ class Rows:
         self.live: dict[Any, Any] = {}
         self.touched: Callable[[Any], None] | None = None
         self._packed: dict[Any, Holder] = {}
-        self._before: dict[Any, Any] = {}
+        self._older: list[dict[Any, Any]] = []
+        # Emptied generations are used again: the collector of cycles looks long into a large new dict.
+        self._spare: list[dict[Any, Any]] = []
+        # Rows that nothing refers to any more, to be filled again: new ones would be looked into as well.
+        self._rested: list[Row] = []
+        self._shown: dict[tuple[int, str], tuple[dict[str, Any], str, str | None]] = {}
         self._count = 0
+        self._size = 0
         self.doubles = 0
         self.ints = HEAD
         self.objects = 0
         self._remembered = 0
         self._counters: list[int] = []
+        self._settles: list[Callable[[Row], None]] = []
         self.idle = IDLE_MS // MINUTE_MS
         self.evicted = 0
         self.forgotten = 0
@@ -172,6 +203,17 @@ class Rows:
         """The number at this place of a live row only counts up; packed, it stops at 2^32 - 1."""
         self._counters.append(at)
 
+    def settles(self, settle: Callable[[Row], None]) -> None:
+        """Have this called with a live row before it is packed: an estimator holds something in another form
+        while the row is live.
+        """
+        self._settles.append(settle)
+
+    def shown_in(self, names: dict[str, Any], name: str, method: str | None = None) -> None:
+        """Have a global of generated code be the live rows, or a method of them, always those of now."""
+        self._shown[id(names), name] = (names, name, method)
+        names[name] = self.live if method is None else getattr(self.live, method)
+
     # --- keys
 
     def key(self, parts: tuple[Any, ...]) -> Any:
@@ -185,7 +227,7 @@ class Rows:
     def find(self, key: Any) -> Row | None:
         """The row of a key, if there is one. To be read only."""
         outer, inner = key if self.inner else (key, None)
-        for generation in (self.live, self._before):
+        for generation in (self.live, *reversed(self._older)):
             found = generation.get(outer)
             if found is not None and self.inner:
                 found = found.get(inner)
@@ -215,18 +257,19 @@ class Rows:
         """Make the row of a key live that is not; see :meth:`at`."""
         if self.touched is not None:
             self.touched(outer)
-        if self._count >= MAX_LIVE // 2:
+        if self._older:
             self._rest()
-        row: Row | None
-        if self.inner:
-            rows = self._before.get(outer)
-            row = None if rows is None else rows.pop(inner, None)
-        else:
-            row = self._before.pop(outer, None)
+        elif self._count >= MAX_LIVE:
+            self.turn()
+        row = self._taken(outer, inner) if self._older else None
         if row is None:
             row = self._load(outer, inner)
-        if row is None:
-            row = self._make(outer, inner, minute)
+            if row is None:
+                row = self._make(outer, inner, minute)
+            if self._rested:
+                again = self._rested.pop()
+                again[:] = row
+                row = again
         row[_SAME] = False
         if self.inner:
             rows = self.live.get(outer)
@@ -240,6 +283,19 @@ class Rows:
             self.later(row, minute)
         return row
 
+    def _taken(self, outer: Any, inner: Any) -> Row | None:
+        """The row of a key out of an older generation."""
+        for generation in reversed(self._older):
+            row: Row | None
+            if self.inner:
+                rows = generation.get(outer)
+                row = None if rows is None else rows.pop(inner, None)
+            else:
+                row = generation.pop(outer, None)
+            if row is not None:
+                return row
+        return None
+
     def _make(self, outer: Any, inner: Any, minute: int) -> Row:
         """A row for a key that has none."""
         holder = self._packed.get(outer)
@@ -247,19 +303,21 @@ class Rows:
             self._sweep(minute)
             if len(self._packed) >= self._most_outer:
                 self._make_room()
-            holder = self._packed[outer] = Holder(self.inner)
+            holder = self._packed[outer] = new_holder(self.inner)
         number = 0
         if holder.rows is not None:
             number = len(holder.rows)
             if number >= self._most_inner:
                 number = self._take_oldest(outer, holder)
             holder.rows[self.shared(inner)] = number
-        if number * self.ints == len(holder.n):
+        self._size += 1
+        if number * self.ints * 4 == len(holder.numbers):
             # A new array has no spare room, as one that grows has.
-            holder.d = holder.d + array("d", bytes(8 * self.doubles))
-            holder.n = holder.n + array("I", bytes(4 * self.ints))
+            holder.numbers = holder.numbers + bytes(4 * self.ints)
+            if self.doubles:
+                holder.doubles = holder.doubles + bytes(8 * self.doubles)
             if self.objects:
-                holder.x.extend([None] * self.objects)
+                holder.x += (None,) * self.objects
         row = [*self._blank, number, holder, False]
         row[USED] = row[BORN] = minute
         return row
@@ -288,8 +346,8 @@ class Rows:
 
     def unpacked(self, holder: Holder, number: int) -> Row:
         """A row of a holder, to be read only."""
-        row: Row = [*self._as_ints.unpack_from(holder.n, 4 * number * self.ints)]
-        row += self._as_doubles.unpack_from(holder.d, 8 * number * self.doubles)
+        row: Row = [*self._as_ints.unpack_from(holder.numbers, 4 * number * self.ints)]
+        row += self._as_doubles.unpack_from(holder.doubles, 8 * number * self.doubles)
         row += holder.x[number * self.objects : (number + 1) * self.objects]
         row += self._blank[self._end_objects :]
         row += (number, holder, True)
@@ -300,12 +358,21 @@ class Rows:
         for at in self._counters:
             if row[at] > MOST_NUMBER:
                 row[at] = MOST_NUMBER
+        for settle in self._settles:
+            settle(row)
         number, holder = row[_NUMBER], row[_HOLDER]
-        self._as_ints.pack_into(holder.n, 4 * number * self.ints, *row[: self.ints])
-        self._as_doubles.pack_into(holder.d, 8 * number * self.doubles, *row[self.ints : self._end])
+        self._as_ints.pack_into(holder.numbers, 4 * number * self.ints, *row[: self.ints])
+        self._as_doubles.pack_into(holder.doubles, 8 * number * self.doubles, *row[self.ints : self._end])
         if self.objects:
-            held = row[self._end : self._end_objects]
-            holder.x[number * self.objects : (number + 1) * self.objects] = held
+            self._pack_objects(holder, number, tuple(row[self._end : self._end_objects]))
+
+    def _pack_objects(self, holder: Holder, number: int, held: tuple[Any, ...]) -> None:
+        x, at = holder.x, number * self.objects
+        # Most rows hold what they held before: values that were seen again.
+        if len(x) == len(held):
+            holder.x = held
+        elif any(map(is_not, x[at : at + len(held)], held)):
+            holder.x = (*x[:at], *held, *x[at + len(held) :])
 
     def pack(self, outer: Any) -> Holder | None:
         """The holder of an outer key, with all that its live rows know."""
@@ -313,10 +380,11 @@ class Rows:
         if found is not None:
             for row in found.values() if self.inner else (found,):
                 self._pack(row)
-        self._pack_before(self._before.get(outer))
+        for generation in self._older:
+            self._pack_older(generation.get(outer))
         return self._packed.get(outer)
 
-    def _pack_before(self, found: Any) -> None:
+    def _pack_older(self, found: Any) -> None:
         if found is not None:
             for row in found.values() if self.inner else (found,):
                 if not row[_SAME]:
@@ -326,37 +394,88 @@ class Rows:
     @property
     def outer(self) -> dict[Any, Holder]:
         """All holders by outer key, with all that live rows know."""
-        for key in (*self._before, *self.live):
-            self.pack(key)
+        for generation in (*self._older, self.live):
+            for key in generation:
+                self.pack(key)
         return self._packed
 
     def turn(self) -> None:
         """Begin a generation of live rows: ``touched`` is called for every key that is asked for again."""
-        for found in self._before.values():
-            self._pack_before(found)
-        self._before = dict(self.live)
-        # In place: generated code holds on to the dict.
-        self.live.clear()
+        if not self.live:
+            return
+        before = self.live
+        self.live = self._spare.pop() if self._spare else {}
+        for names, name, method in self._shown.values():
+            names[name] = self.live if method is None else getattr(self.live, method)
         self._count = 0
+        if not self._older or len(before) > _FEW:
+            self._older.append(before)
+            return
+        into = self._older[-1]
+        if self.inner:
+            for outer, rows in before.items():
+                known = into.setdefault(outer, rows)
+                if known is not rows:
+                    known.update(rows)
+        else:
+            into.update(before)
+        before.clear()
+        self._spare.append(before)
 
     def _rest(self) -> None:
-        """There are many live rows: pack a few of the generation before, so that a turn finds none left."""
+        """Pack some rows of older generations; those of the one before the present only when that has become
+        large, for a key that is asked for again is likely to be among them.
+        """
+        if len(self._older) > 1 or self._count >= MAX_LIVE // 2:
+            self.settle(_RESTING)
         if self._count >= MAX_LIVE:
             self.turn()
-        for _ in range(min(4, len(self._before))):
-            self._pack_before(self._before.popitem()[1])
+
+    def settle(self, most: int) -> None:
+        """Pack the rows of some outer keys of the oldest generation, and give their memory back."""
+        oldest = self._older[0]
+        rested = self._rested
+        for _ in range(min(most, len(oldest))):
+            found = oldest.popitem()[1]
+            self._pack_older(found)
+            if len(rested) < _MOST_RESTED:
+                for row in found.values() if self.inner else (found,):
+                    # What it held must not live on with it.
+                    del row[self._end :]
+                    rested.append(row)
+        if not oldest:
+            del self._older[0]
+            if len(self._spare) < 4:
+                self._spare.append(oldest)
+
+    def settle_old(self, most: int) -> None:
+        """:meth:`settle`, but leave the generation before the present one: for between events."""
+        if len(self._older) > 1:
+            self.settle(most)
+
+    def taken_apart(self) -> Iterator[Any]:
+        """Let go of one outer key after the other. The rows are of no use any more."""
+        for held in (self.live, *self._older, self._packed):
+            while held:
+                yield held.popitem()[0]
+        # They refer to who refers to these rows.
+        self._shown.clear()
+        self.touched = None
 
     def replace(self, holders: dict[Any, Holder]) -> None:
         """Have these holders and no others."""
         self.live.clear()
-        self._before.clear()
+        self._older.clear()
         self._count = 0
         self._packed = holders
+        self._size = sum(map(_rows_in, holders.values()))
 
     def put(self, outer: Any, holder: Holder) -> None:
         """Have this holder, whatever there was of its key."""
-        self.live.pop(outer, None)
-        self._before.pop(outer, None)
+        for generation in (*self._older, self.live):
+            generation.pop(outer, None)
+        known = self._packed.get(outer)
+        self._size += _rows_in(holder) - (0 if known is None else _rows_in(known))
         self._packed[outer] = holder
 
     def __contains__(self, outer: Any) -> bool:
@@ -373,11 +492,12 @@ class Rows:
         """The number of the row that was used least recently, its key gone."""
         assert holder.rows is not None
         self.evicted += 1
-        generations = [g[outer] for g in (self._before, self.live) if outer in g]
+        self._size -= 1
+        generations = [g[outer] for g in (*self._older, self.live) if outer in g]
         for rows in generations:
             for row in rows.values():
                 holder.n[row[_NUMBER] * self.ints + USED] = row[USED]
-        used = holder.n[USED :: self.ints]
+        used = holder.n[USED :: self.ints].tolist()
         number = used.index(min(used))
         victim = next(key for key, at in holder.rows.items() if at == number)
         del holder.rows[victim]
@@ -411,7 +531,7 @@ class Rows:
     def _last(self, outer: Any, holder: Holder) -> int:
         """The minute of the newest event."""
         last = max(holder.n[USED :: self.ints])
-        for generation in (self.live, self._before):
+        for generation in (self.live, *reversed(self._older)):
             found = generation.get(outer)
             if found:
                 newest = max(row[USED] for row in found.values()) if self.inner else found[USED]
@@ -421,9 +541,9 @@ class Rows:
     def _drop(self, outer: Any) -> None:
         if self.touched is not None:
             self.touched(outer)
-        del self._packed[outer]
-        self.live.pop(outer, None)
-        self._before.pop(outer, None)
+        self._size -= _rows_in(self._packed.pop(outer))
+        for generation in (*self._older, self.live):
+            generation.pop(outer, None)
 
     def _forget_idle(self, outer: Any, minute: int) -> bool:
         holder = self._packed.get(outer)
@@ -451,4 +571,8 @@ class Rows:
 
     def __len__(self) -> int:
         """How many keys have a row."""
-        return sum(1 if h.rows is None else len(h.rows) for h in self._packed.values())
+        return self._size
+
+
+def _rows_in(holder: Holder) -> int:
+    return 1 if holder.rows is None else len(holder.rows)

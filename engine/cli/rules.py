@@ -1,4 +1,4 @@
-"""``thenwire rules``: rule sets in a key-value bucket."""
+"""``thenwire rules``: rule sets in a key-value bucket, and what a service made of its rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine import packs
 from engine.alerts import printable
 from engine.cli.common import UsageError, complain, err, out, overrides, plural
 
-app = App(name="rules", help="Rule sets in a key-value bucket, for services that run with --rules kv:BUCKET.")
+app = App(name="rules", help="Rule sets in a key-value bucket, and what a service made of its rules.")
 _Bucket = Annotated[str, Parameter(name="--bucket")]
 
 
@@ -119,18 +119,20 @@ def put(
 @app.command
 def status(
     *,
-    bucket: _Bucket = "rules",
+    bucket: str | None = None,
     consumer: str = "thenwire",
     servers: str | None = None,
     context: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """What a service made of the bucket: the set in force, what drains, what is withheld.
+    """What a service made of its rules: the set in force, what was refused, what drains, what is withheld.
+
+    Without a bucket the service itself is asked, so it must run with its endpoints (--endpoints).
 
     Parameters
     ----------
     bucket
-        The bucket.
+        For rules in a bucket: read what the service has written there, whether it runs or not.
     consumer
         The name of the service's consumer.
     servers
@@ -144,8 +146,12 @@ def status(
     from engine.service.rules.bucket import get_text
     from engine.service.serve import run_loop
 
+    settings = _settings(servers, context, consumer)
     try:
-        raw = run_loop(get_text(_settings(servers, context), bucket, f"status.{consumer}"))
+        if bucket is None:
+            raw: bytes | None = msgspec.json.encode(run_loop(_asked(settings)))
+        else:
+            raw = run_loop(get_text(settings, bucket, f"status.{consumer}"))
     except ServiceError as error:
         complain(str(error))
         return 2
@@ -158,6 +164,14 @@ def status(
     for line in status_lines(msgspec.json.decode(raw)):
         out.print(Text(printable(line)))
     return 0
+
+
+async def _asked(settings: Any) -> dict[str, Any]:
+    from engine.service.operations.answers import InForceAnswer
+    from engine.service.operations.asking import Asking
+
+    async with Asking(settings) as asking:
+        return (await asking.ask("in_force", None, InForceAnswer)).status
 
 
 def status_lines(found: dict[str, Any]) -> list[str]:
@@ -189,11 +203,11 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _settings(servers: str | None, context: str | None) -> Any:
+def _settings(servers: str | None, context: str | None, consumer: str | None = None) -> Any:
     from engine.service.errors import SettingsError
     from engine.service.settings import load_settings
 
-    given = {"servers": servers, "context": context}
+    given = {"servers": servers, "context": context, "consumer": consumer}
     try:
         return load_settings({k: v for k, v in given.items() if v is not None}, os.environ)
     except SettingsError as error:

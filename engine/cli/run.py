@@ -133,6 +133,8 @@ def run(
         processor, rule_watch = begin(
             *(rules, set_ or (), settings), max_skew_ms=skew, watch=watch, exceptions=exceptions, off=off
         )
+        if store is None and processor.cannot_begin is not None:
+            raise ServiceError(processor.cannot_begin)
     except ServiceError as error:
         complain(str(error))
         return 2
@@ -152,7 +154,7 @@ def run(
             settings,
             processor,
             on_ready=ready,
-            observer=Operations(rule_watch.reload, secrets),
+            observer=Operations(rule_watch.reload, secrets, rule_watch.status),
             store=store,
             fresh=fresh,
             companions=[rule_watch.run],

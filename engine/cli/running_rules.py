@@ -13,8 +13,7 @@ import msgspec
 from engine import packs
 from engine.cli.common import UsageError, complain, err, load_rules, overrides, print_diagnostics
 from engine.reload.bundle import bundle_of
-from engine.reload.prepare import Prepared, Refused, make_matcher
-from engine.service.errors import ServiceError
+from engine.reload.prepare import Prepared, Refused, make_matcher, prepare_loaded
 from engine.service.rules.bucket import EXCEPTIONS, OFF, BucketRules, BucketText
 from engine.service.rules.files import RuleFiles, TextFile, names_off
 from engine.service.rules.processor import ReloadingProcessor
@@ -38,12 +37,13 @@ def begin(
     """The processor, and what puts changes in force.
 
     Raises:
-        UsageError: there are no rules to run.
+        UsageError: there are no rules.
         ServiceError: the bucket cannot be read.
     """
     exceptions_source: TextSource | None = None if exceptions is None else TextFile(exceptions)
     off_source: TextSource | None = None if off is None else TextFile(off)
     source: RuleSource | None
+    prepared: Prepared | Refused
     bucket: BucketRules | None = None
     if any(path.startswith(BUCKET) for path in rules):
         bucket, prepared = _from_bucket(rules, overrides(set_), settings)
@@ -56,10 +56,13 @@ def begin(
         ruleset = load_rules(rules, set_)
         matcher = make_matcher(ruleset)
         print_diagnostics(ruleset, [*ruleset.errors, *matcher.diagnostics], err)
-        if not matcher.rules:
-            raise UsageError("no rule is left to run")
         bundle = msgspec.structs.replace(bundle_of(ruleset), overrides=dict(overrides(set_)))
         prepared = Prepared(bundle, ruleset, matcher, 0)
+        if not matcher.rules:
+            # A state has rules of its own, with which the service goes on.
+            refused = prepare_loaded(bundle, ruleset)
+            assert isinstance(refused, Refused)
+            prepared = refused
     processor = ReloadingProcessor(prepared, max_skew_ms, settings.ocsf)
     if exceptions is not None:
         # From the first message on; the watch says what is wrong with it.
@@ -106,7 +109,7 @@ class _Status:
 
 def _from_bucket(
     rules: Sequence[str], params: Mapping[str, Any], settings: Settings
-) -> tuple[BucketRules, Prepared]:
+) -> tuple[BucketRules, Prepared | Refused]:
     if len(rules) != 1:
         raise UsageError("rules come from files or from one bucket, not from both")
     name = rules[0].removeprefix(BUCKET)
@@ -128,7 +131,6 @@ def _from_bucket(
     if isinstance(found, Refused):
         for problem in found.problems:
             complain(problem)
-        raise ServiceError(f"The rules in bucket {name} are refused: {found.sentence}.")
     return bucket, found
 
 

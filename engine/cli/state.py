@@ -63,10 +63,13 @@ def inspect(
         return 1
     if device is not None:
         return _one(saved, device, json_)
-    sizes = sorted(((len(state), name) for name, state in saved.devices), reverse=True)
+    of_devices = _by_device(saved)
+    sizes = sorted(
+        ((sum(map(len, states.values())), device) for device, states in of_devices.items()), reverse=True
+    )
     if json_:
         facts = msgspec.to_builtins(saved.mark) | {
-            "devices": len(saved.devices),
+            "devices": len(of_devices),
             "device_bytes": sum(size for size, _ in sizes),
             "shared_bytes": len(saved.shared),
             "largest": [{"device": name, "bytes": size} for size, name in sizes[:_LARGEST]],
@@ -105,8 +108,8 @@ def export(
         return 1
     _print_line({"mark": msgspec.to_builtins(saved.mark)})
     _print_line({"bytes": len(saved.shared), "shared": _plain(saved.shared)})
-    for name, state in saved.devices:
-        _print_line({"device": name, "bytes": len(state), "state": _plain(state)})
+    for device, states in _by_device(saved).items():
+        _print_line(_of_device(device, states))
     return 0
 
 
@@ -239,16 +242,34 @@ def _show(saved: Saved, sizes: list[tuple[int, str]]) -> None:
 
 
 def _one(saved: Saved, device: str, as_json: bool) -> int:
-    state = dict(saved.devices).get(device)
-    if state is None:
+    states = _by_device(saved).get(device)
+    if states is None:
         complain(f"nothing is known of the device `{_printable(device)}`")
         return 1
-    line = {"device": device, "bytes": len(state), "state": _plain(state)}
+    line = _of_device(device, states)
     if as_json:
         _print_line(line)
     else:
         out.print(Text(msgspec.json.format(msgspec.json.encode(line), indent=2).decode("utf-8", "replace")))
     return 0
+
+
+def _by_device(saved: Saved) -> dict[str, dict[str, bytes]]:
+    """By device what rules know of it, as ``state``, and what baselines have learned, as ``learned``."""
+    from engine.state.parts import part_of
+
+    found: dict[str, dict[str, bytes]] = {}
+    for key, part in saved.devices:
+        device, is_learned = part_of(key)
+        if device is None:
+            continue
+        found.setdefault(device, {})["learned" if is_learned else "state"] = part
+    return dict(sorted(found.items()))
+
+
+def _of_device(device: str, states: dict[str, bytes]) -> dict[str, Any]:
+    size = sum(map(len, states.values()))
+    return {"device": device, "bytes": size, **{name: _plain(state) for name, state in states.items()}}
 
 
 def _saved(file: str, servers: str | None, stream: str | None, consumer: str | None) -> Saved:

@@ -11,8 +11,9 @@ import msgspec
 import dsl
 from dsl import model as m
 from dsl.bind import bind
+from dsl.lists import read_list
 from dsl.params import PARAMS_FILE, Overrides
-from dsl.parse import parse
+from dsl.parse import ParsedFile, parse
 
 HASH_CHARACTERS = 16
 
@@ -41,7 +42,24 @@ class Bundle(msgspec.Struct, frozen=True):
 
     def load(self) -> m.RuleSet:
         """The rule set. Reads the files of LISTs, so not for the event loop."""
-        return bind([parse(text, file) for file, text in self.texts.items()], self.overrides)
+        return bind(self._parsed(), self.overrides)
+
+    def load_again(self) -> tuple[m.RuleSet, frozenset[str]]:
+        """The rule set for a state that has the entries of its LISTs, and the paths of LIST files that
+        cannot be read: they may be gone by now, and those LISTs are empty.
+        """
+        unread: set[str] = set()
+
+        def read(path: str) -> tuple[tuple[str, ...], None]:
+            entries, problem = read_list(path)
+            if problem is not None:
+                unread.add(path)
+            return entries, None
+
+        return bind(self._parsed(), self.overrides, read), frozenset(unread)
+
+    def _parsed(self) -> list[ParsedFile]:
+        return [parse(text, file) for file, text in self.texts.items()]
 
 
 def bundle_of(ruleset: m.RuleSet) -> Bundle:

@@ -37,8 +37,9 @@ names are decoded, and what it kept is told apart from what every event of a kin
 
 
 class DrainRecord(msgspec.Struct, frozen=True):
-    """A drain as data, but for its matcher's state."""
+    """A drain as data, but for its matcher's state. ``name``: unlike that of any drain before."""
 
+    name: str
     bundle: Bundle
     rules: tuple[str, ...]
     sequence: int
@@ -52,6 +53,7 @@ class Drain:
     """Old versions of some rules of one set.
 
     Args:
+        name: under which its state is stored.
         bundle: the old set.
         ruleset: the same, loaded.
         rules: which drain.
@@ -62,6 +64,7 @@ class Drain:
 
     def __init__(
         self,
+        name: str,
         bundle: Bundle,
         ruleset: m.RuleSet,
         rules: Collection[str],
@@ -69,13 +72,14 @@ class Drain:
         at_ms: int,
         since: Mapping[str, Begin],
     ) -> None:
+        self.name = name
         self.bundle = bundle
         self.rules = tuple(rules)
         self.sequence = sequence
         self.at_ms = at_ms
         needed: dict[str, m.Rule] = {}
-        for name in self.rules:
-            needed |= rules_with_read(ruleset, name)
+        for rule in self.rules:
+            needed |= rules_with_read(ruleset, rule)
         blocked = {name: without_starts(ruleset.rules[name]) for name in self.rules}
         alone = {name: blocked.get(name) or rule for name, rule in needed.items()}
         self.matcher = make_matcher(msgspec.structs.replace(ruleset, rules=alone))
@@ -129,6 +133,7 @@ class Drain:
     def record(self) -> DrainRecord:
         """As data."""
         return DrainRecord(
+            self.name,
             self.bundle,
             self.rules,
             self.sequence,

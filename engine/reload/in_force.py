@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -13,20 +14,24 @@ from engine.matcher import Matcher
 from engine.reload.bundle import Bundle, bundle_of
 from engine.reload.compare import Change, compare
 from engine.reload.draining import Drain, DrainRecord
+from engine.reload.leftovers import Leftovers
 from engine.reload.prepare import Prepared, make_matcher
 from engine.reload.report import ReloadReport, RuleReport, state_of
 from engine.reload.since import Begin, look_back
-from engine.reload.transfer import Known, Transferred, gone, known_of, latest, transfer
+from engine.reload.transfer import Known, Transferred, known_of, latest, transfer
+from engine.state import parts
+from engine.state.parts import all_keys
 
 MOST_DRAINS: Final = 8
 """Old sets that drain at a time; each decodes every message once more. Beyond it the oldest ends early."""
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
 
 
 class Record(msgspec.Struct, frozen=True):
     """Which rules are in force, since when, and what drains: all but the state of the current matcher.
 
-    ``since``: for rules that began cold, when that was.
+    ``since``: for rules that began cold, when that was. ``begun``: drains that ever were. With each drain the
+    state of its matcher: whole, or what belongs to no device.
     """
 
     version: int
@@ -34,6 +39,7 @@ class Record(msgspec.Struct, frozen=True):
     sequence: int
     at_ms: int
     since: dict[str, Begin]
+    begun: int
     drains: tuple[tuple[DrainRecord, bytes], ...]
 
 
@@ -56,9 +62,12 @@ class InForce:
         self.at_ms = 0
         self.report: ReloadReport | None = None
         """Of the last reload in this process."""
-        self.gone: set[str] = set()
-        """Devices of which nothing is known any more since a reload; who stores the state removes them."""
+        self.leftovers = Leftovers()
+        """What is no longer in force and is to be taken apart."""
+        self.unread: frozenset[str] = frozenset()
+        """Paths of LIST files that could not be read again; the state has their entries."""
         self._since: dict[str, Begin] = {}
+        self._begun = 0
 
     @classmethod
     def of(cls, ruleset: m.RuleSet) -> InForce:
@@ -84,7 +93,15 @@ class InForce:
         return found
 
     def _end(self, now_ms: int) -> None:
-        self.drains = [drain for drain in self.drains if not drain.over(now_ms)]
+        over = [drain for drain in self.drains if drain.over(now_ms)]
+        if over:
+            self.drains = [drain for drain in self.drains if drain not in over]
+            self.leftovers.add(drain.matcher for drain in over)
+
+    def end_drains(self) -> None:
+        """All old versions are over at once."""
+        self.leftovers.add(drain.matcher for drain in self.drains)
+        self.drains = []
 
     def swap(self, prepared: Prepared, sequence: int, at_ms: int) -> ReloadReport:
         """Put another set in force after the message ``sequence``, which was stored at ``at_ms``.
@@ -106,8 +123,13 @@ class InForce:
         known = {runtime.plan.rule.name: known_of(runtime) for runtime in old.runtimes}
         draining = [name for name in changed if known[name].devices]
         if draining:
-            drain = Drain(self.bundle, self.ruleset, draining, sequence, at_ms, self._since)
+            drain = Drain(
+                str(self._begun + 1), self.bundle, self.ruleset, draining, sequence, at_ms, self._since
+            )
             transfer(old, drain.matcher, drain.transferred)
+            for name, test in drain.matcher.plan.lists.items():
+                # Its set was loaded long ago; the entries may have been read anew since.
+                test.replace(tuple(sorted(old.plan.lists[name].entries)))
             drain.look_back()
             drains = [*drains, drain]
         early = tuple(f"{name} (sequence {d.sequence})" for d in drains[:-MOST_DRAINS] for name in d.rules)
@@ -125,29 +147,44 @@ class InForce:
         since = {name: self._since[name] for name in kept if name in self._since}
         begin = Begin(sequence, 0 if time is None else time + 1)
         since |= {name: begin for name in new.rules if name not in kept}
+        # What is stored of a device may be of the old set, and is written anew or removed.
+        new.changes.note_all([*old.changes.touched, *all_keys(old)])
+        self._begun += bool(draining)
+        self.leftovers.add([old, *(drain.matcher for drain in drains[:-MOST_DRAINS])])
         self.drains = drains[-MOST_DRAINS:]
         self.bundle, self.ruleset, self.matcher = prepared.bundle, prepared.ruleset, new
         self.sequence, self.at_ms, self.report = sequence, at_ms, report
         self._since = since
-        self.gone |= gone(old, new)
+        self._follow()
         self.look_back()
         return report
 
+    def _follow(self) -> None:
+        """What changes in old versions is told to who notes it for the next cut."""
+        for drain in self.drains:
+            drain.matcher.changes.follow(self.matcher.changes)
+
     # --- state
 
-    def record(self) -> bytes:
-        """All but the state of the current matcher, for :meth:`resume`."""
-        drains = tuple((drain.record(), drain.matcher.snapshot()) for drain in self.drains)
+    def cut(self) -> tuple[bytes, parts.Cut]:
+        """The state now, in parts: the record for :meth:`restore_parts`, and the cut of all matchers."""
+        cut = parts.cut(self.matcher, {drain.name: drain.matcher for drain in self.drains})
+        return self._record(cut.others), cut
+
+    def _record(self, states: Mapping[str, bytes]) -> bytes:
+        """All but the state of the current matcher, with those of the old versions by name."""
+        drains = tuple((drain.record(), states[drain.name]) for drain in self.drains)
         return msgspec.msgpack.encode(
-            Record(RECORD_VERSION, self.bundle, self.sequence, self.at_ms, self._since, drains)
+            Record(RECORD_VERSION, self.bundle, self.sequence, self.at_ms, self._since, self._begun, drains)
         )
 
     @classmethod
-    def resume(cls, record: bytes, loaded: InForce | None = None) -> InForce:
-        """The rules of a record. The state of the matcher is to be restored then, and `look_back` called.
+    def _resume(cls, record: bytes, loaded: InForce | None = None) -> tuple[InForce, dict[str, bytes]]:
+        """The rules of a record, and the states of old versions by name. The states of all matchers are to be
+        restored then, and `look_back` called.
 
         Args:
-            record: what :meth:`record` gave.
+            record: what :meth:`_record` gave.
             loaded: rules that have seen no event; they serve if they are the same.
 
         Raises:
@@ -162,25 +199,24 @@ class InForce:
                 f"the record of the rules in force has version {known.version}, and this program reads "
                 f"version {RECORD_VERSION}"
             )
-        if loaded is not None and loaded.bundle.hash == known.bundle.hash:
+        if loaded is not None and loaded.bundle.hash == known.bundle.hash and not loaded.ruleset.errors:
             found = cls(loaded.bundle, loaded.ruleset, loaded.matcher)
         else:
-            found = cls(known.bundle, known.bundle.load())
+            ruleset, unread = known.bundle.load_again()
+            found = cls(known.bundle, ruleset)
+            found.unread = unread
         found.sequence, found.at_ms = known.sequence, known.at_ms
-        for of_drain, state in known.drains:
-            ruleset = of_drain.bundle.load()
+        for of_drain, _ in known.drains:
+            ruleset, _ = of_drain.bundle.load_again()
             gone = [name for name in of_drain.rules if name not in ruleset.rules]
             if gone:
                 raise OtherState(f"the draining rule {gone[0]} does not load any more")
-            drain = Drain(
-                *(of_drain.bundle, ruleset, of_drain.rules, of_drain.sequence, of_drain.at_ms, of_drain.since)
-            )
-            drain.matcher.restore(state)
+            where = of_drain.sequence, of_drain.at_ms, of_drain.since
+            drain = Drain(of_drain.name, of_drain.bundle, ruleset, of_drain.rules, *where)
             drain.resume(of_drain)
-            drain.look_back()
             found.drains.append(drain)
-        found._since = known.since
-        return found
+        found._since, found._begun = known.since, known.begun
+        return found, {of_drain.name: state for of_drain, state in known.drains}
 
     def look_back(self) -> None:
         """Have the gaps of rules that began later say since when they know anything."""
@@ -188,15 +224,49 @@ class InForce:
 
     def snapshot(self) -> tuple[bytes, bytes]:
         """The record and the state of the matcher."""
-        return self.record(), self.matcher.snapshot()
+        states = {drain.name: drain.matcher.snapshot() for drain in self.drains}
+        return self._record(states), self.matcher.snapshot()
 
     @classmethod
     def restore(cls, record: bytes, state: bytes) -> InForce:
         """From what :meth:`snapshot` gave. Raises `OtherState`."""
-        found = cls.resume(record)
+        found, states = cls._resume(record)
         found.matcher.restore(state)
-        found.look_back()
+        for drain in found.drains:
+            drain.matcher.restore(states[drain.name])
+        found._restored()
         return found
+
+    @classmethod
+    def restore_parts(
+        cls,
+        record: bytes,
+        shared: bytes,
+        devices: Iterable[tuple[str, bytes]],
+        loaded: InForce | None = None,
+    ) -> InForce:
+        """From what :meth:`cut` gave.
+
+        Args:
+            record: of the last cut.
+            shared: what belonged to no device then.
+            devices: for each device the newest part that any cut gave, unless that was None.
+            loaded: rules that have seen no event; they serve if they are the same.
+
+        Raises:
+            OtherState: the state is damaged or of another version, or its rules do not load as they did.
+        """
+        found, states = cls._resume(record, loaded)
+        beside = {drain.name: (drain.matcher, states[drain.name]) for drain in found.drains}
+        parts.restore(found.matcher, shared, devices, beside)
+        found._restored()
+        return found
+
+    def _restored(self) -> None:
+        for drain in self.drains:
+            drain.look_back()
+        self._follow()
+        self.look_back()
 
 
 def _of_rule(change: Change, moved: Transferred, known: dict[str, Known]) -> RuleReport:

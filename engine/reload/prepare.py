@@ -48,14 +48,15 @@ def make_matcher(ruleset: m.RuleSet) -> Matcher:
     It decodes every field that may not be missing, whether a rule reads it or not: so what it keeps serves
     later rules that read more. A field that may be missing, and that no rule read when an event came, is
     missing on that event for the rules that read it later. And every declared baseline learns: it is warm
-    when a rule begins to read it, and stays so when none reads it for a while.
+    when a rule begins to read it, and stays so when none reads it for a while. Every bad event is refused,
+    though nobody may ask for what is bad in it.
     """
     always = {
         kind: frozenset(name for name, field in ruleset.events[kind].fields.items() if not field.optional)
         for kind in _kinds_read(ruleset)
         if kind in ruleset.events
     }
-    return Matcher(ruleset, also_read=always, also_learn=tuple(ruleset.baselines))
+    return Matcher(ruleset, also_read=always, also_learn=tuple(ruleset.baselines), strict=True)
 
 
 def _kinds_read(ruleset: m.RuleSet) -> dict[str, None]:

@@ -60,5 +60,9 @@ class SightingsSince(Sightings):
     def since_of(self, kinds: Iterable[str]) -> int:
         return max(self._from, self._sightings.since_of(kinds))
 
+    def since_all(self) -> int | None:
+        since = self._sightings.since_all()
+        return None if since is None else max(self._from, since)
+
     def seen_at_all(self, kind: str) -> bool:
         return self._sightings.seen_at_all(kind)

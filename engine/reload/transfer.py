@@ -15,7 +15,7 @@ from engine.automaton import Automaton
 from engine.device_log import DeviceLogs, Logged, new_log
 from engine.device_state import DeviceState
 from engine.events import Event, attribute
-from engine.kept import Kept
+from engine.kept import Kept, kept_of
 from engine.matcher import Matcher
 from engine.pair import Pair
 from engine.reload.baselines import transfer_baselines
@@ -76,22 +76,6 @@ def transfer(old: Matcher, new: Matcher, rules: Collection[str]) -> Transferred:
     new.position = old.position
     new.sightings.restore(old.sightings.state())
     return Transferred(known, transfer_baselines(old.baselines, new.baselines))
-
-
-def gone(old: Matcher, new: Matcher) -> set[str]:
-    """Devices of which the old matcher knows something, or knew at its last cut, and the new one nothing:
-    what is stored of them is to be removed. Of all others the new one's first cut says what it knows.
-    """
-    return (_devices(old) | set(old.changes.touched)) - _devices(new)
-
-
-def _devices(matcher: Matcher) -> set[str]:
-    found = {*matcher.logs.logs, *matcher.baselines.devices()}
-    for runtime in matcher.runtimes:
-        found.update(runtime.devices)
-    for last in matcher.sightings.last.values():
-        found.update(last)
-    return found - {""}
 
 
 def known_of(runtime: RuleRuntime) -> Known:
@@ -224,7 +208,7 @@ class _Out(Writer):
     def kept(self, kept: Kept) -> int:
         number = self._numbers.get(id(kept))
         if number is None:
-            made = Kept(self.event_of(kept.event), kept.position, kept.mask, kept.key, kept.readings)
+            made = kept_of(self.event_of(kept.event), kept.position, kept.mask, kept.key, kept.readings)
             number = self._numbers[id(kept)] = len(self.made)
             self.made.append(made)
             self._held.append(kept)

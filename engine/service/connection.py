@@ -102,6 +102,14 @@ class Connection:
         if not self.failed.done() and not self._closing:
             self.failed.set_exception(error)
 
+    def check(self) -> None:
+        """Raise the `ServiceError` with which `failed` ended, if it did.
+
+        A request that gets no answer may have been refused, which only the error callback learns.
+        """
+        if self.failed.done() and not self.failed.cancelled():
+            self.failed.result()
+
     async def open(self) -> None:
         """Connect, and check the server's version.
 
@@ -123,8 +131,7 @@ class Connection:
                 attempt.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await attempt
-        if self.failed.done():
-            self.failed.result()
+        self.check()
         attempt.result()
         self._check_version()
         _log.info("connected to %s", servers)

@@ -25,7 +25,7 @@ from engine.service.connection import Connection
 from engine.service.durable import ensure_consumer
 from engine.service.ending import end
 from engine.service.errors import ServiceError
-from engine.service.pull import Backpressure, Pull
+from engine.service.pull import Backpressure, Pull, Received
 from engine.service.settings import Settings
 
 _log = logging.getLogger("thenwire.service")
@@ -51,7 +51,8 @@ class Consumer:
     """See the head of this file.
 
     ``handle`` gets each message, its stream sequence and the time it was
-    stored (epoch milliseconds). It is called synchronously and in order.
+    stored (epoch milliseconds). It is called synchronously and in order; and in its place
+    ``together``, if given, with several of them (`Pull`).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Consumer:
         *,
         backpressure: Backpressure,
         handle: Callable[[Msg, int, int], None],
+        together: Callable[[list[Received]], None] | None = None,
     ) -> None:
         self.acknowledged = 0
         """Stream sequence up to which the server has confirmed our acknowledgement."""
@@ -73,6 +75,7 @@ class Consumer:
         self._settings = settings
         self._backpressure = backpressure
         self._handle = handle
+        self._together = together
         self._stream = settings.input_stream
         self._name = settings.consumer
         self._pull: Pull | None = None
@@ -311,6 +314,7 @@ class Consumer:
                 handle=self._handle,
                 ask_reopen=self._ask_reopen,
                 on_failure=self._on_failure,
+                together=self._together,
             )
             await self._pull.open()
             _log.info("reading stream %s from sequence %d", self._stream, start)

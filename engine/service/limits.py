@@ -3,6 +3,8 @@
 A bad event becomes a dead letter of its own. That is right for a broken sensor, but ``[1,1,1,...]`` in one
 message of two megabytes would become a million dead letters and hold the service for a minute. The smallest
 event there can be has some thirty bytes, so whatever has more elements than that is set aside as a whole.
+
+Eight megabytes of what could be events, and is none, would still become a quarter of a million dead letters.
 """
 
 import msgspec
@@ -11,6 +13,8 @@ SMALLEST_EVENT = 32
 """Bytes: ``{"kind":"a","device":"b","time":1}`` has 34."""
 ALWAYS_LOOKED_AT = 1_000
 """Up to so many elements each has its own dead letter, whatever they are."""
+MOST_LETTERS = 10_000
+"""So many bad events of a message have dead letters of their own; the others have one together."""
 _LARGE = 256 * 1024
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 

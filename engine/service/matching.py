@@ -3,17 +3,17 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from dsl.model import NamedList, RuleSet
-from engine.alerts import Alert, encode
 from engine.events import POSITION_SHIFT, BadEvent
 from engine.matcher import Matcher
-from engine.report.ocsf import encode_finding
 from engine.service.checkpoints.model import Cutting
 from engine.service.limits import is_overfull, too_dense
+from engine.service.outcomes import MAX_INDEX, Outcomes, Place, Raws
 from engine.service.parts import Parts
 from engine.service.processor import Outgoing
-from engine.service.subjects import TICK, alert_subject, dead_letter, finding_subject, late_event
+from engine.service.subjects import TICK
 from engine.state import digest
 from engine.state import parts as state_parts
 
@@ -21,10 +21,13 @@ _log = logging.getLogger("thenwire.service")
 DEFAULT_MAX_SKEW_MS = 120_000
 _WARN_EVERY_MS = 10_000
 """Caps that were met are logged together: a flood meets them with every event."""
-_MAX_INDEX = (1 << POSITION_SHIFT) - 1
 
 
-class MatchingProcessor:
+def _too_many() -> BadEvent:
+    return BadEvent("too_many_events", f"a message holds at most {MAX_INDEX + 1:,} events")
+
+
+class MatchingProcessor(Outcomes):
     """Runs a rule set over messages.
 
     Args:
@@ -32,7 +35,8 @@ class MatchingProcessor:
         max_skew_ms: an event whose time lies further in the future of its message is a dead letter:
             it would push the clock of its type ahead and make honest events late.
         ocsf: publish each alert a second time, as an OCSF Detection Finding.
-        matcher: of the rule set, new; made here if it is left out.
+        matcher: of the rule set, new, and strict, or not every bad event is refused; made here if it is
+            left out.
 
     An event of a kind that no EVENT declares is counted and passed over, not a dead letter: the
     stream may serve others, too.
@@ -45,26 +49,25 @@ class MatchingProcessor:
         ocsf: bool = False,
         matcher: Matcher | None = None,
     ) -> None:
-        self.unknown: dict[str, int] = {}
-        self.events = 0
-        self.unread = 0
-        self.dead_letters: dict[str, int] = {}
-        self.late = 0
+        super().__init__(max_skew_ms, ocsf)
         self._warn_at = 0
-        self.alerts = 0
-        self.failed = 0
-        """Events at which the matcher raised; each became a dead letter ``processor_error``."""
-        self._max_skew_ms = max_skew_ms
-        self._ocsf = ocsf
+        self._received = 0
+        self._goes_further = False
+        self._events_before = 0
+        self._seen_before = 0
         self._digest_of: Matcher | None = None
         self._digest = ""
         self._list_digests: dict[str, tuple[frozenset[str], str]] = {}
-        self.use(ruleset, Matcher(ruleset) if matcher is None else matcher)
+        self.matcher = Matcher(ruleset, strict=True) if matcher is None else matcher
+        self.use(ruleset, self.matcher)
 
     def use(self, ruleset: RuleSet, matcher: Matcher) -> None:
         """Run this matcher of a rule set from the next message on."""
+        self._events_before = self.events
         self.ruleset = ruleset
         self.matcher = matcher
+        self._seen_before = self._seen()
+        self._moved_to: int | None = None
         self.replace_list = matcher.replace_list
         self.refreshed: Sequence[NamedList] = tuple(
             found
@@ -72,7 +75,22 @@ class MatchingProcessor:
             if found.path is not None and found.refresh_ms is not None
         )
         self._loaded = {name: frozenset(found.items) for name, found in ruleset.lists.items()}
-        self._shadow = {name for name, rule in ruleset.rules.items() if rule.meta.get("status") == "shadow"}
+        self._shadow = frozenset(
+            name for name, rule in ruleset.rules.items() if rule.meta.get("status") == "shadow"
+        )
+
+    @property
+    def events(self) -> int:
+        """Events that rules have looked at, late ones among them. The matcher counts them."""
+        return self._events_before + self._seen() - self._seen_before
+
+    @property
+    def unread(self) -> int:
+        """Events of kinds that no rule reads."""
+        return max(0, self._received - self._refused - self.events)
+
+    def _seen(self) -> int:
+        return sum(count.seen for count in self.matcher.counts.values())
 
     def process(
         self,
@@ -85,177 +103,153 @@ class MatchingProcessor:
     ) -> list[Outgoing]:
         """See ``engine.service.processor.Processor``."""
         out: list[Outgoing] = []
-        latest = received_ms + self._max_skew_ms
-        for alert in self.matcher.advance(received_ms):
-            self.alerts += 1
-            out.extend(self._outgoing(alert))
+        if received_ms != self._moved_to:
+            # At the same time once more, the matcher would find nothing to do: many messages share one.
+            self._move_on(received_ms, out)
+        late = self.matcher.late
         if payload == TICK:
-            return out
-        self.matcher.not_after(latest)
-        if payload[:1] == b"{" and (content_type is None or "ndjson" not in content_type):
-            place = (stream_sequence, stream, subject)
-            if self._one(payload, place, out):
-                self._warn(received_ms)
-                return out
-        items = None if is_overfull(payload) else self.matcher.decoder.decode_payload(payload, content_type)
-        if items is None or too_dense(len(items), len(payload)):
-            out.append(self._overfull(payload, stream_sequence, stream, subject))
-            return out
-        parts: Parts | None = None
-        for index, item in enumerate(items):
-            if item is None:
-                self.unread += 1
-                continue
-            bad = item if isinstance(item, BadEvent) else None
-            if bad is None and index > _MAX_INDEX:
-                bad = BadEvent("too_many_events", f"a message holds at most {_MAX_INDEX + 1:,} events")
-            elif bad is None and item.time > latest:  # type: ignore[union-attr,operator]  # an Event, its time an int
-                bad = BadEvent(
-                    "future_time", f"the event is more than {self._max_skew_ms} ms ahead of its message"
-                )
-            if bad is not None:
-                if bad.reason == "unknown_kind":
-                    self._unknown(bad)
-                    continue
-                self.dead_letters[bad.reason] = self.dead_letters.get(bad.reason, 0) + 1
-                parts = parts or Parts(payload, len(items))
-                out.append(
-                    dead_letter(
-                        reason=bad.reason,
-                        detail=bad.detail,
-                        payload=parts[index],
-                        stream=stream,
-                        sequence=stream_sequence,
-                        subject=subject,
-                        index=index,
-                    )
-                )
-                continue
-            self.events += 1
-            position = stream_sequence << POSITION_SHIFT | index
+            pass
+        elif payload[:1] == b"{" and b"\n" not in payload:
+            # The quick way of most messages. Whatever their type says, this is one event or none.
+            self._received += 1
             try:
-                alerts = self.matcher.feed(item, position)  # type: ignore[arg-type]  # an Event, shown above
+                alerts = self.matcher.feed_json(payload, stream_sequence << POSITION_SHIFT)
             except Exception as error:
-                # A bug; but the alerts of the events before it in this message must not vanish with it.
-                parts = parts or Parts(payload, len(items))
-                out.append(self._failed(error, parts[index], stream_sequence, stream, subject, index))
-                continue
-            for alert in alerts:
-                self.alerts += 1
-                out.extend(self._outgoing(alert))
-            if self.matcher.late:
-                self.matcher.late.clear()
-                self.late += 1
-                parts = parts or Parts(payload, len(items))
-                out.append(
-                    late_event(
-                        kind=item.kind,  # type: ignore[union-attr]  # an Event, shown above
-                        payload=parts[index],
-                        stream=stream,
-                        sequence=stream_sequence,
-                        subject=subject,
-                        index=index,
-                    )
-                )
-        self._warn(received_ms)
+                self._refuse(error, (payload,), 0, (stream, stream_sequence, subject), out)
+            else:
+                if alerts:
+                    self._say(alerts, out)
+                if late:
+                    event = self.matcher.decoder.decode(payload)
+                    place = (stream, stream_sequence, subject)
+                    self._set_aside(late, lambda _: (event, (payload,), place), out)
+        else:
+            self._several(payload, content_type, (stream, stream_sequence, subject), out)
+        if self._goes_further:
+            self._also(payload, content_type, stream_sequence, stream, subject, received_ms, out)
+        if received_ms >= self._warn_at:
+            self._warn(received_ms)
         return out
 
-    def _one(self, payload: bytes, place: tuple[int, str, str], out: list[Outgoing]) -> bool:
-        """A message that is one event: the quick way. False, and nothing has been done, if it is none."""
-        sequence, stream, subject = place
-        try:
-            # In full, though feed_json would be quicker: a bad event is to be refused whether it fits or not.
-            event = self.matcher.decoder.decode(payload)
-            if event is None:
-                self.unread += 1
-                return True
-            alerts = self.matcher.feed(event, sequence << POSITION_SHIFT)
-        except BadEvent as bad:
-            if bad.reason == "malformed_json":
-                # Or several, a line each.
-                return False
-            if bad.reason == "unknown_kind":
-                self._unknown(bad)
-                return True
-            detail = bad.detail
-            if bad.reason == "future_time":
-                detail = f"the event is more than {self._max_skew_ms} ms ahead of its message"
-            self.dead_letters[bad.reason] = self.dead_letters.get(bad.reason, 0) + 1
-            out.append(
-                dead_letter(
-                    reason=bad.reason,
-                    detail=detail,
-                    payload=payload,
-                    stream=stream,
-                    sequence=sequence,
-                    subject=subject,
-                    index=0,
-                )
-            )
-            return True
-        except Exception as error:
-            out.append(self._failed(error, payload, *place, 0))
-            return True
-        self.events += 1
-        for alert in alerts:
-            self.alerts += 1
-            out.extend(self._outgoing(alert))
+    def process_together(
+        self,
+        payloads: Sequence[bytes],
+        first_sequence: int,
+        stream: str,
+        subjects: Sequence[str],
+        received_ms: int,
+    ) -> list[Outgoing] | None:
+        """See ``engine.service.processor.ProcessesTogether``."""
+        feed = self.matcher.feed_decoded
+        events = None if feed is None or self._goes_further else self.matcher.decoder.each(payloads)
+        if feed is None or events is None:
+            return None
+        out: list[Outgoing] = []
+        if received_ms != self._moved_to:
+            self._move_on(received_ms, out)
+        self._received += len(events)
+
+        def found(position: int) -> tuple[Any, Raws, Place]:
+            index = (position >> POSITION_SHIFT) - first_sequence
+            return events[index], (payloads[index],), (stream, first_sequence + index, subjects[index])
+
+        def refuse(error: Exception, position: int) -> None:
+            _, raws, place = found(position)
+            self._refuse(error, raws, 0, place, out)
+
+        self._say(feed(events, first_sequence << POSITION_SHIFT, 1 << POSITION_SHIFT, refuse), out)
         if self.matcher.late:
-            self.matcher.late.clear()
-            self.late += 1
-            out.append(
-                late_event(
-                    kind=event.kind,
-                    payload=payload,
-                    stream=stream,
-                    sequence=sequence,
-                    subject=subject,
-                    index=0,
-                )
-            )
-        return True
+            self._set_aside(self.matcher.late, found, out)
+        if received_ms >= self._warn_at:
+            self._warn(received_ms)
+        return out
+
+    def _also(
+        self,
+        payload: bytes,
+        content_type: str | None,
+        stream_sequence: int,
+        stream: str,
+        subject: str,
+        received_ms: int,
+        out: list[Outgoing],
+    ) -> None:
+        """What else is done with a message, while ``_goes_further``."""
+
+    def _move_on(self, received_ms: int, out: list[Outgoing]) -> None:
+        """The time at which messages are stored has moved."""
+        self._moved_to = received_ms
+        self._say(self.matcher.advance(received_ms), out)
+        self.matcher.not_after(received_ms + self._max_skew_ms)
+
+    def _several(self, payload: bytes, content_type: str | None, place: Place, out: list[Outgoing]) -> None:
+        """A message of several events, or of one that is written over several lines."""
+        matcher = self.matcher
+        if is_overfull(payload):
+            out.append(self._overfull(payload, place))
+            return
+        feed = matcher.feed_decoded
+        events = None if feed is None else matcher.decoder.together(payload, content_type)
+        if (
+            feed is None
+            or events is None
+            or len(events) > MAX_INDEX + 1
+            or too_dense(len(events), len(payload))
+        ):
+            self._one_by_one(payload, content_type, place, out)
+            return
+        self._received += len(events)
+        parts = Parts(payload, len(events))
+
+        rest: dict[str, int] = {}
+
+        def refuse(error: Exception, position: int) -> None:
+            self._refuse_one(error, parts, position & MAX_INDEX, place, out, rest)
+
+        self._say(feed(events, place[1] << POSITION_SHIFT, 1, refuse), out)
+        if matcher.late:
+            self._set_aside(matcher.late, lambda position: (events[position & MAX_INDEX], parts, place), out)
+        if rest:
+            out.append(self._of_the_rest(rest, payload, place))
+
+    def _one_by_one(
+        self, payload: bytes, content_type: str | None, place: Place, out: list[Outgoing]
+    ) -> None:
+        """The events of a message of which some are bad."""
+        matcher = self.matcher
+        items = matcher.decoder.decode_payload(payload, content_type)
+        if too_dense(len(items), len(payload)):
+            out.append(self._overfull(payload, place))
+            return
+        self._received += len(items)
+        parts = Parts(payload, len(items))
+        rest: dict[str, int] = {}
+        position = (place[1] << POSITION_SHIFT) - 1
+        for index, item in enumerate(items):
+            position += 1
+            if item is None:
+                continue
+            if isinstance(item, BadEvent) or index > MAX_INDEX:
+                bad = item if isinstance(item, BadEvent) else _too_many()
+                self._refuse_one(bad, parts, index, place, out, rest)
+                continue
+            try:
+                alerts = matcher.feed(item, position)
+            except Exception as error:
+                self._refuse_one(error, parts, index, place, out, rest)
+                continue
+            if alerts:
+                self._say(alerts, out)
+        if matcher.late:
+            self._set_aside(matcher.late, lambda position: (items[position & MAX_INDEX], parts, place), out)
+        if rest:
+            out.append(self._of_the_rest(rest, payload, place))
 
     def _warn(self, received_ms: int) -> None:
         if received_ms >= self._warn_at:
             self._warn_at = received_ms + _WARN_EVERY_MS
             for warning in self.matcher.cap_warnings():
                 _log.warning("%s", warning)
-
-    def _overfull(self, payload: bytes, sequence: int, stream: str, subject: str) -> Outgoing:
-        reason = "too_many_events"
-        self.dead_letters[reason] = self.dead_letters.get(reason, 0) + 1
-        detail = f"a message of {len(payload):,} bytes has too many elements for them to be events"
-        return dead_letter(
-            reason=reason, detail=detail, payload=payload, stream=stream, sequence=sequence, subject=subject
-        )
-
-    def _outgoing(self, alert: Alert) -> list[Outgoing]:
-        return self._published(alert, "shadow" if alert.rule.name in self._shadow else alert.created_severity)
-
-    def _published(self, alert: Alert, severity: str) -> list[Outgoing]:
-        subject = alert_subject(severity, alert.rule.name, alert.device)
-        revision = f"{alert.id}.{alert.revision}"
-        found = [Outgoing(subject=subject, payload=encode(alert), message_id=revision, headers={})]
-        if self._ocsf:
-            # Should one stream take in both, their ids must differ.
-            message_id = f"ocsf:{revision}"
-            found.append(Outgoing(finding_subject(subject), encode_finding(alert), message_id, {}))
-        return found
-
-    def _failed(
-        self, error: Exception, raw: bytes, sequence: int, stream: str, subject: str, index: int
-    ) -> Outgoing:
-        self.failed += 1
-        _log.exception("the engine failed at event %d of message %d of stream %s", index, sequence, stream)
-        return dead_letter(
-            reason="processor_error",
-            detail=f"{type(error).__name__}: {error}",
-            payload=raw,
-            stream=stream,
-            sequence=sequence,
-            subject=subject,
-            index=index,
-        )
 
     # --- state: ``engine.service.checkpoints.model.Stateful``
 
@@ -288,6 +282,10 @@ class MatchingProcessor:
         """Nothing further is needed."""
         return {}
 
+    def note_changes(self) -> None:
+        """See ``engine.service.checkpoints.model.Noting``."""
+        self.matcher.changes.begin()
+
     def cut(self) -> Cutting:
         """The state now."""
         return state_parts.cut(self.matcher)
@@ -295,6 +293,11 @@ class MatchingProcessor:
     def restore(self, shared: bytes, devices: Iterable[tuple[str, bytes]]) -> None:
         """Go on from a state. Raises ``engine.state.OtherState``."""
         state_parts.restore(self.matcher, shared, devices)
+        self.count_from_here()
+
+    def count_from_here(self) -> None:
+        """To be called when the matcher has taken up a state: with it comes what was counted before."""
+        self._seen_before = self._seen()
 
     def renew_lists(self) -> list[str]:
         """Give LISTs the entries that were loaded at the start; names of those that differ."""
@@ -322,11 +325,3 @@ class MatchingProcessor:
     def waiting(self) -> bool:
         """Whether a rule waits for a time to pass."""
         return self.matcher.clocks.waiting or self.matcher.debt.waiting
-
-    def _unknown(self, bad: BadEvent) -> None:
-        kind = bad.detail.rpartition(" ")[2]
-        if kind not in self.unknown and len(self.unknown) < 1000:
-            self.unknown[kind] = 0
-            _log.warning("events of the kind %s are passed over: no EVENT declares it", kind)
-        if kind in self.unknown:
-            self.unknown[kind] += 1

@@ -5,6 +5,7 @@ subject (one alert's), not the permission that is missing. So the entry is looke
 """
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from engine.service.settings import Settings
 BUCKET = "kv:"
 """How a state in a key-value bucket is written in the settings."""
 Verb = Literal["publish", "subscribe"]
+_ACK = "$JS.ACK."
 _VIOLATION = re.compile(r"permissions violation for (publish|subscription) to \"?([^\s\"']+)", re.IGNORECASE)
 
 
@@ -26,7 +28,10 @@ class Permission(msgspec.Struct, frozen=True):
 
 
 def needed(settings: Settings) -> list[Permission]:
-    """What the service with these settings needs, and nothing else."""
+    """What the service with these settings needs, and nothing else.
+
+    A server may look at some of them in another form: see `refusal`.
+    """
     api = f"$JS.{settings.jetstream_domain}.API" if settings.jetstream_domain else "$JS.API"
     source, consumer = settings.input_stream, settings.consumer
     found = [Permission("publish", subject, "alerts") for subject in settings.alerts_subjects]
@@ -57,9 +62,7 @@ def needed(settings: Settings) -> list[Permission]:
             ("RESET", "reading the input in order"),
         )
     ]
-    # In a domain the acknowledgement subject holds the domain and a hash of the account, too.
-    middle = f"{settings.jetstream_domain}.*." if settings.jetstream_domain else ""
-    found.append(Permission("publish", f"$JS.ACK.{middle}{source}.{consumer}.>", "acknowledging the input"))
+    found.append(Permission("publish", f"{_ACK}{source}.{consumer}.>", "acknowledging the input"))
     found.append(Permission("subscribe", f"{settings.inbox_prefix}.>", "answers"))
     if settings.tick_after:
         # Not at the top: it needs the connection, which needs this.
@@ -91,6 +94,17 @@ def _bucket(api: str, name: str, create: bool) -> list[Permission]:
     return found
 
 
+def needed_for_rules(settings: Settings, bucket: str, *, write: bool = False) -> list[Permission]:
+    """What rules in a key-value bucket need, beside the service's own; ``write``: to push them."""
+    api = f"$JS.{settings.jetstream_domain}.API" if settings.jetstream_domain else "$JS.API"
+    inbox = Permission("subscribe", f"{settings.inbox_prefix}.>", "answers")
+    if write:
+        return [*_bucket(api, bucket, settings.manage_streams), inbox]
+    reading = [one for one in _bucket(api, bucket, create=False) if not one.subject.startswith("$KV.")]
+    status = Permission("publish", f"$KV.{bucket}.status.>", "writing what became of the rules")
+    return [*reading, status, inbox]
+
+
 def needed_to_read(settings: Settings, stream: str, durable: str | None) -> list[Permission]:
     """What a subscriber of `engine.client` needs; a live one (no durable name) makes consumers of its own."""
     api = f"$JS.{settings.jetstream_domain}.API" if settings.jetstream_domain else "$JS.API"
@@ -101,13 +115,28 @@ def needed_to_read(settings: Settings, stream: str, durable: str | None) -> list
         Permission("publish", f"{api}.CONSUMER.MSG.NEXT.{stream}.{consumer}", "reading"),
     ]
     if durable is not None:
-        middle = f"{settings.jetstream_domain}.*." if settings.jetstream_domain else ""
         found += [
             Permission("publish", f"{api}.CONSUMER.INFO.{stream}.{consumer}", "the place kept"),
             Permission("publish", f"{api}.CONSUMER.RESET.{stream}.{consumer}", "reading in order"),
-            Permission("publish", f"$JS.ACK.{middle}{stream}.{consumer}.>", "acknowledging"),
+            Permission("publish", f"{_ACK}{stream}.{consumer}.>", "acknowledging"),
         ]
     return [*found, Permission("subscribe", f"{settings.inbox_prefix}.>", "answers")]
+
+
+def needed_to_read_again(settings: Settings) -> list[Permission]:
+    """What reading the stored input from its beginning needs, beside what the service has: a consumer that
+    lives for one question and is named by the server.
+    """
+    api = f"$JS.{settings.jetstream_domain}.API" if settings.jetstream_domain else "$JS.API"
+    stream = settings.input_stream
+    return [
+        Permission("publish", f"{api}.STREAM.INFO.{stream}", "what the stream holds"),
+        Permission("publish", f"{api}.CONSUMER.CREATE.{stream}", "the consumer"),
+        Permission("publish", f"{api}.CONSUMER.INFO.{stream}.*", "whether something is left to read"),
+        Permission("publish", f"{api}.CONSUMER.MSG.NEXT.{stream}.*", "reading"),
+        Permission("publish", f"{api}.CONSUMER.DELETE.{stream}.*", "removing the consumer"),
+        Permission("subscribe", f"{settings.inbox_prefix}.>", "answers"),
+    ]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -120,18 +149,37 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def refusal(error: str, known: list[Permission]) -> Refusal | None:
-    """The refusal that the server's error tells of; None for another error."""
+    """The refusal that the server's error tells of; None for another error.
+
+    What is missing is named in the form that the server looked at.
+    """
     violation = _VIOLATION.search(error)
     if violation is None:
         return None
     verb: Verb = "publish" if violation[1].lower() == "publish" else "subscribe"
     subject = violation[2]
-    entry = next((p for p in known if p.verb == verb and _covers(p.subject, subject)), None)
+    forms = (form for p in known if p.verb == verb for form in _forms(p.subject))
+    entry = next((form for form in forms if _covers(form, subject)), None)
     answers = any(p.subject == "$SRV.>" for p in known)
     return Refusal(
-        what=f'{verb} to "{entry.subject if entry else subject}"',
+        what=f'{verb} to "{entry or subject}"',
         is_answer=entry is None and verb == "publish" and answers,
     )
+
+
+def _forms(subject: str) -> Iterator[str]:
+    """A permission, and the forms of it that a server may look at instead.
+
+    Measured with nats-server 2.15.1: a server of the domain itself takes ``$JS.<domain>.API`` for ``$JS.API``
+    before it looks at permissions, and one that reaches the domain through a leaf node does not. With the
+    feature flag ``js_ack_fc_v2``, domain and account stand before the stream in what is acknowledged.
+    """
+    yield subject
+    tokens = subject.split(".")
+    if tokens[0] == "$JS" and tokens[2:3] == ["API"]:
+        yield ".".join(["$JS", *tokens[2:]])
+    elif subject.startswith(_ACK):
+        yield f"{_ACK}*.*.{subject.removeprefix(_ACK)}"
 
 
 def _covers(pattern: str, subject: str) -> bool:

@@ -8,7 +8,9 @@ lives: when JetStream does not answer, the window stays full and `wait_for_room`
 holds the source back.
 
 Order: messages leave in the order of `enqueue`. At a reconnect everything
-unacknowledged leaves again, oldest first.
+unacknowledged leaves again, oldest first. A stream that refuses one message may
+take the next, so a revision of an alert does not leave before the one before it
+is stored: else the first would be stored behind the second.
 """
 
 import asyncio
@@ -23,6 +25,8 @@ from nats.errors import Error as NatsError
 
 from engine.service.connection import Connection
 from engine.service.processor import Outgoing
+from engine.service.pull import TURN_SECONDS
+from engine.service.series import Series
 from engine.service.subjects import header_value, safe_message_id
 
 _log = logging.getLogger("thenwire.service")
@@ -75,6 +79,7 @@ class Publisher:
         self._timeout = timeout
         self._replace = replace
         self._unsettled: dict[int, Outgoing] = {}
+        self._series = Series()
         self._lowest = 0
         self._held = False
         self._bytes = 0
@@ -115,8 +120,9 @@ class Publisher:
         self.last_number += 1
         self._unsettled[self.last_number] = message
         self._bytes += len(message.payload) + _OVERHEAD_BYTES
-        self._to_send.append(self.last_number)
-        self._wake.set()
+        if self._series.may_leave(self.last_number, message.message_id):
+            self._to_send.append(self.last_number)
+            self._wake.set()
         self._update_full()
 
     def hold(self) -> None:
@@ -148,9 +154,11 @@ class Publisher:
         return len(self._unsettled)
 
     async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
+            turn_ends = loop.time() + TURN_SECONDS
             # The client swallows a cancellation while it flushes, hence the flag here too.
             while self._may_send():
                 number = self._to_send.popleft()
@@ -162,7 +170,7 @@ class Publisher:
                 if _size(message, headers) > self._client.max_payload:
                     self._give_up(number, message, f"larger than max_payload {self._client.max_payload}")
                     continue
-                self._sent_at[number] = asyncio.get_running_loop().time()
+                now = self._sent_at[number] = loop.time()
                 try:
                     await self._client.publish(
                         message.subject, message.payload, reply=f"{self._inbox}.{number}", headers=headers
@@ -171,6 +179,10 @@ class Publisher:
                     # Not connected, or the buffer is full: the watch sends it again.
                     self._complain(f"publishing is delayed: {error}")
                     break
+                if now > turn_ends:
+                    # The client takes in a whole window without waiting for anything.
+                    await asyncio.sleep(0)
+                    turn_ends = loop.time() + TURN_SECONDS
 
     def _may_send(self) -> bool:
         return (
@@ -250,6 +262,10 @@ class Publisher:
         del self._unsettled[number]
         self._sent_at.pop(number, None)
         self._bytes -= len(message.payload) + _OVERHEAD_BYTES
+        following = self._series.done(number)
+        if following is not None:
+            # It is older than what has not left yet.
+            self._to_send.appendleft(following)
         while self._lowest <= self.last_number and self._lowest not in self._unsettled:
             self._lowest += 1
         self._update_full()

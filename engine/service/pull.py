@@ -9,9 +9,9 @@ hence nothing can be missed without being noticed.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 from nats.aio.client import Client
@@ -22,6 +22,14 @@ _log = logging.getLogger("thenwire.service")
 
 TURN_SECONDS = 0.005
 """How long messages are processed in a row before other tasks get their turn."""
+
+MOST_TOGETHER: Final = 64
+"""Messages that are handled together if so many wait: some tenths of a millisecond, at one event each."""
+_MOST_BYTES: Final = 32 * 1024
+"""Of messages that are handled together: one of many events has its turn alone."""
+
+Received: TypeAlias = tuple[Msg, int, int]
+"""A message, its stream sequence, and the time at which it was stored in epoch milliseconds."""
 
 _EXPIRES_SECONDS = 30.0
 _FINISH_POLL_SECONDS = 0.005
@@ -52,6 +60,25 @@ def tokens_after_time(reply: str) -> int:
     return 2 if tokens == 12 else 1
 
 
+def alike(batch: Sequence[Received]) -> Iterator[list[Received]]:
+    """Messages in parts that can be taken in together: they have no headers, were stored at one time, and
+    follow each other in the stream.
+    """
+    part: list[Received] = []
+    next_sequence = stored_ms = -1
+    for received in batch:
+        message, sequence, at = received
+        if part and (sequence != next_sequence or at != stored_ms or message.headers):
+            yield part
+            part = []
+        part.append(received)
+        stored_ms = at
+        # After one with headers comes another part in any case.
+        next_sequence = -1 if message.headers else sequence + 1
+    if part:
+        yield part
+
+
 class Pull:
     """The life of one inbox. When ``ask_reopen`` was called, it takes in nothing more and is thrown away.
 
@@ -59,6 +86,9 @@ class Pull:
     ``position``, its stream sequence and the time at which it was stored in epoch
     milliseconds. It runs between two awaits, so closing the pull never cuts it in
     half. If it raises, ``on_failure`` is told and nothing more is taken in.
+
+    ``together``, if given, takes in its place messages of which each was there already when the one before it
+    was taken from the client's queue, in order, under the same conditions. None is held back for it.
     """
 
     def __init__(
@@ -74,6 +104,7 @@ class Pull:
         handle: Callable[[Msg, int, int], None],
         ask_reopen: Callable[[str], None],
         on_failure: Callable[[BaseException], None],
+        together: Callable[[list[Received]], None] | None = None,
     ) -> None:
         self.position = position
         """Stream sequence of the last message handled, in this pull or before."""
@@ -91,6 +122,12 @@ class Pull:
         self._handle = handle
         self._ask_reopen = ask_reopen
         self._on_failure = on_failure
+        self._together = together
+        # Taken from the client's queue and not yet handled; only while more wait there.
+        self._queued: list[Received] = []
+        self._bytes = 0
+        self._taken = position
+        self._last = ("", 0)
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._delivered = 0
@@ -133,6 +170,8 @@ class Pull:
             while self._accepting and subscription.pending_msgs and self._delivered < last:  # noqa: ASYNC110
                 # The client has no event for an emptied queue.
                 await asyncio.sleep(_FINISH_POLL_SECONDS)
+            if self._accepting and not self._backpressure.full:
+                self._process()
         await self.discard()
 
     async def discard(self) -> None:
@@ -166,6 +205,11 @@ class Pull:
         # chooses its headers; only the server can set the reply subject.
         reply = message.reply
         if message.headers is not None and not reply.startswith(_ACK_PREFIX):
+            # What was taken before it has nothing else to wait for.
+            if self._queued and self._backpressure.full:
+                await self._wait_for_room()
+            if self._queued and self._accepting:
+                self._process()
             await self._on_status(message)
             return
         if now > self._turn_end:
@@ -185,24 +229,50 @@ class Pull:
             self._give_up("a message without a readable acknowledgement subject")
             return
         if delivery != self._delivered + 1:
+            self._process()
             self._give_up(f"gap: delivery {delivery} came after {self._delivered}")
             return
         self._delivered = delivery
-        if sequence > self.position:
-            try:
-                self._handle(message, sequence, received_ms)
-            except BaseException as error:
-                # Going on would acknowledge this message with the next one.
-                self._accepting = False
-                self._on_failure(error)
-                raise
-            self.position = sequence
+        self._last = (reply, sequence)
+        if sequence > self._taken:
+            self._taken = sequence
+            self._queued.append((message, sequence, received_ms))
         else:
             self.skipped += 1
-        self.last_reply = reply
-        self.last_sequence = sequence
+        if self._together is None or not self._may_wait(message):
+            self._process()
         if delivery >= self._request_at and self._requesting:
             await self._request()
+
+    def _may_wait(self, message: Msg) -> bool:
+        """Whether a message can be handled together with the next one, which is there already."""
+        self._bytes += len(message.data)
+        return (
+            self._bytes < _MOST_BYTES
+            and len(self._queued) < MOST_TOGETHER
+            and self._subscription is not None
+            and self._subscription.pending_msgs > 0
+        )
+
+    def _process(self) -> None:
+        """Handle what was taken."""
+        batch = self._queued
+        try:
+            if len(batch) > 1 and self._together is not None:
+                self._together(batch)
+                self.position = self._taken
+            else:
+                for message, sequence, received_ms in batch:
+                    self._handle(message, sequence, received_ms)
+                    self.position = sequence
+        except BaseException as error:
+            # Going on would acknowledge this message with the next one.
+            self._accepting = False
+            self._on_failure(error)
+            raise
+        self._queued = []
+        self._bytes = 0
+        self.last_reply, self.last_sequence = self._last
 
     def _learn_form(self, reply: str) -> int:
         """All replies of one subscription have the same form, so it is worked out once."""

@@ -30,8 +30,9 @@ from engine.service.errors import ServiceError
 from engine.service.lists import keep_fresh
 from engine.service.observer import CheckpointFacts, Observer, Running
 from engine.service.operations.tracing import with_trace
-from engine.service.processor import Outgoing, Processor
+from engine.service.processor import Outgoing, ProcessesTogether, Processor
 from engine.service.publisher import Publisher
+from engine.service.pull import Received, alike
 from engine.service.settings import Settings
 from engine.service.streams import ensure_streams
 from engine.service.subjects import dead_letter
@@ -139,6 +140,9 @@ class _Session:
         self._settings = settings
         self._processor = processor
         self._process = processor.process
+        self._process_together = (
+            processor.process_together if isinstance(processor, ProcessesTogether) else None
+        )
         self._stream = settings.input_stream
         self._messages = 0
         self._failed = 0
@@ -159,7 +163,13 @@ class _Session:
             timeout=settings.publish_timeout,
             replace=_replace_refused,
         )
-        self._consumer = Consumer(connection, settings, backpressure=self._publisher, handle=self._handle)
+        self._consumer = Consumer(
+            connection,
+            settings,
+            backpressure=self._publisher,
+            handle=self._handle,
+            together=None if self._process_together is None else self._handle_together,
+        )
         self._store = store
         self._barrier: Barrier | None = None
         if store is not None:
@@ -172,13 +182,11 @@ class _Session:
         try:
             # A missing permission shows as a silent timeout; the error callback knows the reason sooner.
             await asyncio.wait({work, self._connection.failed}, return_when=asyncio.FIRST_COMPLETED)
-            if self._connection.failed.done():
-                self._connection.failed.result()
+            self._connection.check()
             await work
         except ServiceError:
             # The reason may arrive just after the timeout that it caused.
-            if self._connection.failed.done():
-                self._connection.failed.result()
+            self._connection.check()
             raise
         finally:
             await end(work)
@@ -198,8 +206,7 @@ class _Session:
             await asyncio.wait(
                 [committing, stopping, self._connection.failed], return_when=asyncio.FIRST_COMPLETED
             )
-            if self._connection.failed.done():
-                self._connection.failed.result()
+            self._connection.check()
             if committing.done():
                 committing.result()
             await self._finish(committing)
@@ -264,19 +271,7 @@ class _Session:
                 received_ms,
             )
         except Exception as error:
-            # A processor never raises; if it does, the event must not vanish and the next ones must go on.
-            self._failed += 1
-            _log.exception("the processor failed at sequence %d of stream %s", sequence, stream)
-            outgoing = [
-                dead_letter(
-                    reason="processor_error",
-                    detail=f"{type(error).__name__}: {error}",
-                    payload=message.data,
-                    stream=stream,
-                    sequence=sequence,
-                    subject=message.subject,
-                )
-            ]
+            outgoing = [self._failure(error, message, sequence)]
         if outgoing and message.headers:
             outgoing = with_trace(outgoing, message.headers)
         for one in outgoing:
@@ -284,6 +279,45 @@ class _Session:
         self._messages += 1
         if sequence >= self._commit_at:
             self._commit_now.set()
+
+    def _failure(self, error: Exception, message: Msg, sequence: int) -> Outgoing:
+        """A processor never raises; if it does, the event must not vanish and the next ones must go on."""
+        self._failed += 1
+        _log.error("the processor failed at sequence %d of stream %s", sequence, self._stream, exc_info=error)
+        return dead_letter(
+            reason="processor_error",
+            detail=f"{type(error).__name__}: {error}",
+            payload=message.data,
+            stream=self._stream,
+            sequence=sequence,
+            subject=message.subject,
+        )
+
+    def _handle_together(self, batch: list[Received]) -> None:
+        for part in alike(batch):
+            if len(part) == 1 or not self._took(part):
+                for message, sequence, received_ms in part:
+                    self._handle(message, sequence, received_ms)
+
+    def _took(self, part: list[Received]) -> bool:
+        """Whether the processor has taken these messages in together."""
+        assert self._process_together is not None
+        first, last, received_ms = part[0][1], part[-1][1], part[0][2]
+        payloads = [message.data for message, _, _ in part]
+        subjects = [message.subject for message, _, _ in part]
+        self._received_ms = received_ms
+        try:
+            outgoing = self._process_together(payloads, first, self._stream, subjects, received_ms)
+        except Exception as error:
+            outgoing = [self._failure(error, message, sequence) for message, sequence, _ in part]
+        if outgoing is None:
+            return False
+        for one in outgoing:
+            self._publisher.enqueue(one)
+        self._messages += len(part)
+        if last >= self._commit_at:
+            self._commit_now.set()
+        return True
 
     async def _commit_regularly(self) -> None:
         interval = self._settings.commit_interval

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.service.changes import Companion
 from engine.service.checkpoints.model import StateStore
+from engine.service.collector import short_pauses
 from engine.service.errors import ServiceError
 from engine.service.observer import Observer
 from engine.service.processor import Processor
@@ -42,7 +43,8 @@ def serve(
     that. Raises `ServiceError` with one sentence.
     """
     try:
-        return run_loop(_serve(settings, processor, on_ready, observer, store, fresh, companions))
+        with short_pauses():
+            return run_loop(_serve(settings, processor, on_ready, observer, store, fresh, companions))
     except asyncio.CancelledError:
         raise ServiceError(
             "Ended before everything was finished; the rest is processed again at the next start."

@@ -20,6 +20,7 @@ from engine.events import POSITION_SHIFT, BadEvent, Event, EventDecoder
 from engine.service.connection import Connection
 from engine.service.errors import ServiceError
 from engine.service.matching import DEFAULT_MAX_SKEW_MS
+from engine.service.permissions import needed_to_read_again
 from engine.service.settings import Settings
 
 _BATCH: Final = 500
@@ -56,6 +57,8 @@ class StoredInput:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = Connection(settings)
+        # It gives no answers, so whatever it may not publish is a missing permission.
+        self._connection.permissions = needed_to_read_again(settings)
         self._stream = settings.input_stream
 
     async def __aenter__(self) -> StoredInput:
@@ -91,6 +94,7 @@ class StoredInput:
                 try:
                     batch = await pull.fetch(min(_BATCH, left), timeout=_FETCH_SECONDS)
                 except TimeoutError:
+                    self._connection.check()
                     # What the stream's limits remove meanwhile never comes.
                     if not (await self._js().consumer_info(self._stream, consumer.name)).num_pending:
                         break
@@ -117,8 +121,7 @@ class StoredInput:
         except NotFoundError:
             raise ServiceError(f"There is no stream {self._stream}.") from None
         except (TimeoutError, NatsError) as error:
-            if self._connection.failed.done() and not self._connection.failed.cancelled():
-                self._connection.failed.result()
+            self._connection.check()
             text = error.description if isinstance(error, APIError) else str(error)
             raise ServiceError(
                 f"Stream {self._stream} cannot be read: {(text or 'no answer').rstrip('.')}."

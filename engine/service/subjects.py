@@ -16,6 +16,7 @@ cannot be turned back. `decode_token` undoes the rest.
 
 import hashlib
 import re
+from functools import lru_cache
 
 from engine.service.processor import Outgoing
 
@@ -40,6 +41,7 @@ _UNSAFE_IN_HEADER = re.compile(r"[^\x20-\x7e]+")
 # Without "=": what is encoded always has one, so it cannot meet an id that was left as it is.
 _PLAIN_MESSAGE_ID = re.compile(r"[!-<>-~]{1,128}")
 _DIGEST_LENGTH = 32
+_DEAD_LETTERS = "dlq.thenwire."
 
 
 def encode_token(text: str) -> str:
@@ -55,6 +57,10 @@ def encode_token(text: str) -> str:
         return token
     digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_LENGTH]
     return f"{token[: LONGEST_TOKEN - _DIGEST_LENGTH - 2]}=={digest}"
+
+
+# Reasons and names of streams, of which there are few: a message may cause a hundred thousand dead letters.
+_short_token = lru_cache(maxsize=256)(encode_token)
 
 
 def decode_token(token: str) -> str:
@@ -90,7 +96,7 @@ def tick_subject(input_subjects: tuple[str, ...]) -> str:
 
 def dead_letter_subject(reason: str) -> str:
     """The subject of a dead letter: ``dlq.thenwire.<reason>``, the reason encoded."""
-    return f"dlq.thenwire.{encode_token(reason)}"
+    return f"{_DEAD_LETTERS}{encode_token(reason)}"
 
 
 def header_value(text: str, longest: int = LONGEST_HEADER_VALUE) -> str:
@@ -98,6 +104,8 @@ def header_value(text: str, longest: int = LONGEST_HEADER_VALUE) -> str:
 
     Runs of other characters become one ``?``. What is cut is marked by ``...``.
     """
+    if len(text) <= longest and text.isascii() and text.isprintable() and text == text.strip():
+        return text
     clean = _UNSAFE_IN_HEADER.sub("?", text[: longest * 2]).strip()
     if len(clean) > longest or len(text) > longest * 2:
         return clean[: longest - 3] + "..."
@@ -127,17 +135,17 @@ def dead_letter(
     offending bytes as they came, of which `LARGEST_DEAD_LETTER` are kept. When
     more were there, the header ``Origin-Size`` says how many.
     """
-    headers = {
-        **_origin(stream, sequence, subject, index),
-        "Error-Reason": header_value(reason),
-        "Error-Detail": header_value(detail),
-    }
+    headers = _origin(stream, sequence, subject, index)
+    headers["Error-Reason"] = header_value(reason)
+    headers["Error-Detail"] = header_value(detail)
     if len(payload) > LARGEST_DEAD_LETTER:
         headers["Origin-Size"] = str(len(payload))
+        payload = payload[:LARGEST_DEAD_LETTER]
+    token = _short_token(reason)
     return Outgoing(
-        subject=dead_letter_subject(reason),
-        payload=payload[:LARGEST_DEAD_LETTER],
-        message_id=f"dlq:{encode_token(stream)}:{sequence}:{index}:{encode_token(reason)}",
+        subject=f"{_DEAD_LETTERS}{token}",
+        payload=payload,
+        message_id=f"dlq:{_short_token(stream)}:{sequence}:{index}:{token}",
         headers=headers,
     )
 
@@ -152,7 +160,7 @@ def late_event(
     return Outgoing(
         subject=f"late.thenwire.{encode_token(kind)}",
         payload=payload,
-        message_id=f"late:{encode_token(stream)}:{sequence}:{index}",
+        message_id=f"late:{_short_token(stream)}:{sequence}:{index}",
         headers=_origin(stream, sequence, subject, index),
     )
 

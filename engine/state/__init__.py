@@ -21,7 +21,7 @@ from engine.state.objects import Reader, Writer
 if TYPE_CHECKING:
     from engine.matcher import Matcher
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the format. It grows with any change to what is written."""
 _SIGHTINGS = msgspec.msgpack.Decoder(SightingsState)
 

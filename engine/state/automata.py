@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from engine.automaton import Automaton
-from engine.automaton import KeyState as Waiting
+from engine.automaton import Automaton, key_state
 from engine.pair import Pair
 from engine.search import KeyState as Indexed
 from engine.search import Search
@@ -37,7 +36,8 @@ def _pair(automaton: Pair, to: Writer) -> list[Plain]:
 
 def _restore_pair(automaton: Pair, plain: list[Plain], of: Reader) -> None:
     keys, capped, automaton.dropped = plain
-    automaton.keys = {tuple(key): [of.kept(number) for number in waiting] for key, waiting in keys}
+    for key, waiting in keys:
+        automaton.put(tuple(key), tuple(of.kept(number) for number in waiting))
     if capped:
         automaton.capped = {tuple(key): until for key, until in capped}
 
@@ -61,8 +61,10 @@ def _automaton(automaton: Automaton, to: Writer) -> list[Plain]:
 def _restore_automaton(automaton: Automaton, plain: list[Plain], of: Reader) -> None:
     keys, vetoes, automaton.dropped = plain
     for key, levels, dropped_until in keys:
-        state = automaton.keys[tuple(key)] = Waiting(automaton.table)
-        state.levels = [[[of.events(events) for events in level] for level in chain] for chain in levels]
+        state = automaton.keys[tuple(key)] = key_state(automaton.table)
+        for mine, chain in zip(state.levels, levels, strict=True):
+            for level, waiting in zip(mine, chain, strict=True):
+                level[:] = [of.events(events) for events in waiting]
         state.dropped_until = dropped_until
     for seen, guards_of in zip(automaton.vetoes, vetoes, strict=True):
         for key, guards in guards_of:

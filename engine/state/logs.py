@@ -64,8 +64,9 @@ def log_restored(row: list[Plain], of: Reader) -> DeviceLog:
         )
     for rule in states:
         log.begin(rule)
-    if states:
-        log.active = dict.fromkeys(active)
+        log.rest(rule)
+    for rule in active:
+        log.activate(rule)
     if cut:
         log.cut = dict(cut)
     return log

@@ -14,9 +14,9 @@ import msgspec
 
 from engine.automaton import Events, Match
 from engine.baselines import Reading
-from engine.elements import Deadline, Group
+from engine.elements import Deadline, Group, deadline_of, group_of
 from engine.events import Event
-from engine.kept import Kept
+from engine.kept import Kept, kept_of
 
 _READINGS = msgspec.msgpack.Decoder(dict[str, Reading])
 Plain = Any
@@ -63,7 +63,7 @@ class Writer:
             ]
         if isinstance(element, Deadline):
             # It stands for the event before it, of which it shows the device and the key.
-            before = Kept(element.event, 0, 0, element.key, None)
+            before = kept_of(element.event, 0, 0, element.key, None)
             return ["deadline", element.time, self.kept(before), element.duration_ms, element.clocks]
         return self.kept(element)
 
@@ -121,7 +121,7 @@ class Reader:
         if found is None:
             event, position, mask, key, readings = self._rows[number]
             known = self.readings(readings)
-            found = self._made[number] = Kept(self._events[event], position, mask, tuple(key), known)
+            found = self._made[number] = kept_of(self._events[event], position, mask, tuple(key), known)
         return found
 
     def event(self, number: int) -> Event:
@@ -138,9 +138,9 @@ class Reader:
         if plain[0] == "group":
             _, members, completing, size, names, branches = plain
             inner = {name: self.element(element) for name, element in names.items()}
-            return Group(map(self.kept, members), self.kept(completing), size, inner, branches)
+            return group_of(map(self.kept, members), self.kept(completing), size, inner, branches)
         _, time, before, duration_ms, clocks = plain
-        return Deadline(time, self.kept(before), duration_ms, clocks)
+        return deadline_of(time, self.kept(before), duration_ms, clocks)
 
     def events(self, plain: list[Plain]) -> Events:
         return tuple(self.element(element) for element in plain)

@@ -3,16 +3,23 @@
 A cut is taken between two events. What it gives is the state at that moment, though events are fed while
 it is being packed: a device that is about to change before its turn is packed first.
 
-A part is one device: its log, what each rule knows of it, when it sent which kind, and its baselines. What
-belongs to no device is small and packed at the cut: clocks, counters, fleet rules, baselines of the fleet.
+A device has two parts, each under a key of its own: what rules know of it (its log, the state of each rule,
+when it sent which kind), and what its baselines have learned. Most events change the second alone. What is
+learned of no device has a part for each key. The rest is small and packed at the cut: clocks, counters, fleet
+rules.
 Deadlines stand in the parts; the order in which those of one moment were set is not kept, and they are
 released by rule and device.
+
+A cut takes no time by the number of devices: the set of those that have changed is swapped for an empty one.
+
+Several matchers may share the parts, as old versions of rules do that drain beside the one in force. What the
+others know of a device then stands in its part, under the name of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -28,54 +35,149 @@ if TYPE_CHECKING:
     from engine.matcher import Matcher
 
 _SIGHTINGS = msgspec.msgpack.Decoder(SightingsState)
+_OF_MANY = msgspec.msgpack.Decoder(tuple[bytes | None, dict[str, bytes]])
+_TWO: Final = b"\x92"
+"""The first byte of a part of which others know something as well: an array of two (MessagePack's fixarray).
+The part of one matcher has more elements.
+"""
+NOBODY: Final[Mapping[str, Any]] = {}
+_LEARNED: Final = "\0l"
+"""A key that begins so is that of what is learned of the device whose id follows."""
+_KNOWN: Final = "\0k"
+"""What rules know stands under the id of its device; where that begins with a zero character, under this and
+the id.
+"""
+
+
+_FLEET: Final = "\0f"
+"""A key that begins so is that of what is learned of no device. The number of the rows follows, a colon, and
+their key as MessagePack, its bytes as the characters of the same numbers.
+"""
+
+
+def known_key(device: str) -> str:
+    """The key of what rules know of a device."""
+    return device if device[:1] != "\0" else _KNOWN + device
+
+
+def learned_key(device: str) -> str:
+    """The key of what is learned of a device."""
+    return _LEARNED + device
+
+
+def fleet_key(index: int, key: Any) -> str:
+    """The key of what is learned of no device, see ``Baselines.encode_key``."""
+    return f"{_FLEET}{index}:{msgspec.msgpack.encode(key).decode('latin-1')}"
+
+
+def part_of(key: str) -> tuple[str | None, bool]:
+    """The device of a part's key, None if it is of none, and whether the part is what is learned."""
+    if key[:1] != "\0":
+        return key, False
+    return None if key.startswith(_FLEET) else key[len(_LEARNED) :], not key.startswith(_KNOWN)
 
 
 class Changes:
-    """Which devices have changed since the last cut, and the cut that is open.
+    """Which parts have changed since the last cut, and the cut that is open.
 
-    :meth:`touch` is called with a device before anything that a part holds changes; its first call after a
-    cut costs what packing the device costs, the others a look into a set.
+    :meth:`touch` is called with a device before anything changes that rules know of it, :meth:`learn` before
+    anything that is learned of it; the first call after a cut costs what packing the part costs, the others
+    a look into a dict.
     """
 
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
         self._noted = False
-        self._touched: set[str] = set()
-        self._pending: set[str] = set()
+        # Dicts of None, which the collector of cycles never looks into; a set it would.
+        self._touched: dict[str, None] = {}
+        self._pending: dict[str, None] = {}
         self._packed: list[bytes] | None = None
         self._lists: dict[str, frozenset[str]] = {}
         self._early: list[tuple[str, bytes | None]] = []
-        matcher.baselines.before_change = self.touch
+        self._beside: dict[str, Matcher] = {}
+        self._followed: Changes | None = None
+        matcher.baselines.tell_changes(self._learn, self._learn_of_fleet)
 
     def touch(self, device: str) -> None:
-        """Something of a device is about to change."""
-        if not self._noted:
+        """Something that rules know of a device is about to change."""
+        if not self._noted and self._followed is None:
             # Nobody takes cuts, or the first will have everything.
             return
-        if self._pending and device in self._pending:
-            self._pending.discard(device)
-            self._early.append((device, _encoded(self._matcher, device)))
-        self._touched.add(device)
+        if device < "\1":
+            # What belongs to no device stands in no part.
+            if device:
+                self.change(known_key(device))
+            return
+        self.change(device)
+
+    def _learn(self, device: str) -> None:
+        if self._noted or self._followed is not None:
+            self.change(_LEARNED + device)
+
+    def _learn_of_fleet(self, index: int, key: Any) -> None:
+        if self._noted or self._followed is not None:
+            self.change(fleet_key(index, key))
+
+    def change(self, key: str) -> None:
+        """A part is about to change."""
+        if self._followed is not None:
+            self._followed.change(key)
+            return
+        if self._pending and key in self._pending:
+            del self._pending[key]
+            self._early.append((key, self._part(key)))
+        self._touched[key] = None
 
     @property
     def touched(self) -> Collection[str]:
-        """The devices that have changed since the last cut."""
-        return self._touched
+        """The keys of the parts that have changed since the last cut."""
+        return self._touched.keys()
 
-    def cut(self) -> Cut:
-        """Take a cut now. The one before must be packed."""
+    def packs(self, matcher: Matcher) -> bool:
+        """Whether what a matcher knows is still to be packed for the last cut."""
+        return bool(self._pending) and any(other is matcher for other in self._beside.values())
+
+    def note_all(self, others: Iterable[str] = ()) -> None:
+        """The next cut is to have every part, and the keys ``others``, under which something may be stored.
+        That takes time by their number. Where it was not called before the first cut, that one does it.
+        """
+        self._noted = True
+        self._touched = dict.fromkeys(all_keys(self._matcher))
+        self._touched.update(dict.fromkeys(others))
+
+    def follow(self, other: Changes) -> None:
+        """Whatever changes from now on is told to the changes of another matcher, whose cuts have it."""
+        self._followed = other
+
+    def cut(self, beside: Mapping[str, Matcher] = NOBODY) -> Cut:
+        """Take a cut now. The one before must be packed. For ``beside`` see :func:`cut`."""
         matcher = self._matcher
         if self._pending or self._early:
             raise RuntimeError("the cut before is not packed yet")
         if not self._noted:
-            self._noted = True
-            self._touched = _all_devices(matcher)
-        self._touched.discard("")
+            self.note_all()
         # No copy: there may be hundreds of thousands, and the event loop waits.
-        self._pending, self._touched = self._touched, set()
+        self._pending, self._touched = self._touched, {}
+        self._beside = dict(beside)
         shared = _shared(matcher, self._unchanging())
         matcher.baselines.begin_cut()
-        return Cut(shared, self)
+        others: dict[str, bytes] = {}
+        for name, other in beside.items():
+            others[name] = _shared(other, other.changes._unchanging())
+            other.baselines.begin_cut()
+        return Cut(shared, others, self)
+
+    def _part(self, key: str) -> bytes | None:
+        """What is known now under a key, by all whose parts these are."""
+        own = _encoded(self._matcher, key)
+        if not self._beside:
+            return own
+        others: dict[str, bytes] = {}
+        for name, other in self._beside.items():
+            part = _encoded(other, key)
+            if part is not None:
+                others[name] = part
+        return own if not others else msgspec.msgpack.encode([own, others])
 
     def _unchanging(self) -> list[bytes]:
         """The digest of the rules and the lists: worked out when they change, and not at every cut."""
@@ -91,52 +193,94 @@ class Changes:
     def begin(self) -> None:
         """All that is known is in the parts of the last cut: note what changes from now on."""
         self._noted = True
-        self._touched.clear()
+        self._touched = {}
 
     def pack(self, most: int) -> list[tuple[str, bytes | None]]:
         """See :meth:`Cut.pack`."""
         found, self._early = self._early, []
         while self._pending and len(found) < most:
-            device = self._pending.pop()
-            found.append((device, _encoded(self._matcher, device)))
+            key, _ = self._pending.popitem()
+            found.append((key, self._part(key)))
+        # What rests costs about as much as what is packed.
+        self._matcher.baselines.settle(most)
         return found
 
 
 class Cut:
     """One cut; at most one is open at a time."""
 
-    def __init__(self, shared: bytes, changes: Changes) -> None:
+    def __init__(self, shared: bytes, others: dict[str, bytes], changes: Changes) -> None:
         self.shared = shared
         """What belongs to no device."""
+        self.others = others
+        """The same of each matcher beside."""
         self._changes = changes
 
     def pack(self, most: int) -> list[tuple[str, bytes | None]]:
-        """The state of some more of the devices that have changed since the cut before, about ``most`` of
-        them; None for one of which nothing is known any more. Empty when all are packed.
+        """Some more of the parts that have changed since the cut before, about ``most`` of them, by their
+        keys; None for one of which nothing is known any more. Empty when all are packed.
         """
         return self._changes.pack(most)
 
 
-def cut(matcher: Matcher) -> Cut:
+def cut(matcher: Matcher, beside: Mapping[str, Matcher] = NOBODY) -> Cut:
     """Take a cut now.
+
+    Args:
+        matcher: whose changes are noted.
+        beside: others that share its parts, by names that no other ever had or will have. Their changes
+            must follow those of the matcher (:meth:`Changes.follow`), and what they know must stay until
+            the next cut, even if they take no more events.
 
     Raises:
         RuntimeError: the cut before is not packed yet.
     """
-    return matcher.changes.cut()
+    return matcher.changes.cut(beside)
 
 
-def restore(matcher: Matcher, shared: bytes, parts: Iterable[tuple[str, bytes]]) -> None:
+def restore(
+    matcher: Matcher,
+    shared: bytes,
+    parts: Iterable[tuple[str, bytes]],
+    beside: Mapping[str, tuple[Matcher, bytes]] = NOBODY,
+) -> None:
     """Go on from the parts of the last cut. To be called before the first event.
 
     Args:
         matcher: new, of the same rules.
         shared: of the last cut.
-        parts: for each device the newest part that any cut gave, unless that was None.
+        parts: for each key the newest part that any cut gave, unless that was None.
+        beside: of each that shares the parts, a new matcher and what belongs to no device.
 
     Raises:
         OtherState: it is of another version or of other rules, or damaged; make a new matcher then.
     """
+    plain: list[tuple[str, bytes]] = []
+    of: dict[str, list[tuple[str, bytes]]] = {name: [] for name in beside}
+    try:
+        for key, part in parts:
+            plain += _told_apart(key, part, of)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise OtherState("the state is damaged") from error
+    _restore_one(matcher, shared, plain)
+    for name, (other, of_other) in beside.items():
+        _restore_one(other, of_other, of[name])
+
+
+def _told_apart(key: str, part: bytes, of: dict[str, list[tuple[str, bytes]]]) -> list[tuple[str, bytes]]:
+    """The matcher's own part, if there is one; those of others are put where they belong, and of who is gone
+    are left out.
+    """
+    if part[:1] == _TWO:
+        own, others = _OF_MANY.decode(part)
+        for name, found in others.items():
+            if name in of:
+                of[name].append((key, found))
+        return [] if own is None else [(key, own)]
+    return [(key, part)]
+
+
+def _restore_one(matcher: Matcher, shared: bytes, parts: Iterable[tuple[str, bytes]]) -> None:
     try:
         version, *rest = msgspec.msgpack.decode(shared, strict=False)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
@@ -171,7 +315,7 @@ def _shared(matcher: Matcher, unchanging: list[bytes]) -> bytes:
             matcher.logs.forgotten,
             matcher.position,
             msgspec.msgpack.encode(matcher.sightings.state(of_devices=False)),
-            matcher.baselines.encode_fleet(),
+            matcher.baselines.encode_counts(),
             lists,
         ]
     )
@@ -192,8 +336,12 @@ def _restore(matcher: Matcher, rest: list[Any], parts: Iterable[tuple[str, bytes
     last: dict[str, list[tuple[int, str]]] = {}
     known = Reader.decoder(types)
     waiting: list[tuple[int, int, int, str]] = []
-    for device, part in parts:
-        _restore_device(matcher, device, part, known, last, waiting)
+    for key, part in parts:
+        device, is_learned = part_of(key)
+        if device is None or is_learned:
+            matcher.baselines.decode_part(part)
+        else:
+            _restore_device(matcher, device, part, known, last, waiting)
     matcher.clocks.restore(clocks)
     for runtime in matcher.runtimes:
         if runtime.plan.fleet:
@@ -217,18 +365,40 @@ def _restore(matcher: Matcher, rest: list[Any], parts: Iterable[tuple[str, bytes
 # --- one device
 
 
-def _all_devices(matcher: Matcher) -> set[str]:
-    """Every device of which anything is known."""
-    found = {*matcher.logs.logs, *matcher.baselines.devices()}
+def all_keys(matcher: Matcher) -> Iterator[str]:
+    """The keys of all parts under which anything is known."""
+    yield from map(known_key, known_devices(matcher))
+    yield from map(learned_key, matcher.baselines.devices())
+    for index, key in matcher.baselines.fleet_keys():
+        yield fleet_key(index, key)
+
+
+def known_devices(matcher: Matcher) -> set[str]:
+    """Every device of which rules know anything."""
+    found = set(matcher.logs.logs)
     for runtime in matcher.runtimes:
         found.update(runtime.devices)
     for last in matcher.sightings.last.values():
         found.update(last)
-    return found
+    return found - {""}
 
 
-def _encoded(matcher: Matcher, device: str) -> bytes | None:
-    """What is known of a device now; None if nothing is."""
+def _encoded(matcher: Matcher, key: str) -> bytes | None:
+    """What is known now under a key; None if nothing is."""
+    if key[:1] != "\0":
+        return _known(matcher, key)
+    device = key[len(_LEARNED) :]
+    if key.startswith(_LEARNED):
+        return matcher.baselines.encode_device(device) if device in matcher.baselines else None
+    if key.startswith(_KNOWN):
+        return _known(matcher, device)
+    index, _, packed = device.partition(":")
+    outer = msgspec.msgpack.decode(packed.encode("latin-1"))
+    return matcher.baselines.encode_key(int(index), tuple(outer) if isinstance(outer, list) else outer)
+
+
+def _known(matcher: Matcher, device: str) -> bytes | None:
+    """What rules know of a device now; None if nothing."""
     writer = Writer()
     log = matcher.logs.logs.get(device)
     of_log = None if log is None else logs.log_written(log, writer)
@@ -238,10 +408,9 @@ def _encoded(matcher: Matcher, device: str) -> bytes | None:
         if found is not None:
             rules.append([runtime.plan.index, devices.device_written(found, writer)])
     seen = {kind: last[device] for kind, last in matcher.sightings.last.items() if device in last}
-    learned = matcher.baselines.encode_device(device) if device in matcher.baselines else None
-    if of_log is None and not rules and not seen and learned is None:
+    if of_log is None and not rules and not seen:
         return None
-    return msgspec.msgpack.encode([writer.state, of_log, rules, seen, learned])
+    return msgspec.msgpack.encode([writer.state, of_log, rules, seen])
 
 
 def _restore_device(
@@ -252,7 +421,7 @@ def _restore_device(
     last: dict[str, list[tuple[int, str]]],
     waiting: list[tuple[int, int, int, str]],
 ) -> None:
-    tables, of_log, rules, seen, learned = msgspec.msgpack.decode(part, strict=False)
+    tables, of_log, rules, seen = msgspec.msgpack.decode(part, strict=False)
     reader = Reader(tables, known)
     if of_log is not None:
         log = logs.log_restored(of_log, reader)
@@ -267,8 +436,6 @@ def _restore_device(
         waiting += _deadlines(runtime, found)
     for kind, time in seen.items():
         last.setdefault(kind, []).append((time, device))
-    if learned is not None:
-        matcher.baselines.decode_part(learned)
 
 
 def _deadlines(runtime: RuleRuntime, found: DeviceState | None) -> list[tuple[int, int, int, str]]:

@@ -17,19 +17,31 @@ def feed(matcher: Matcher, device: str, time: int = START, **fields: object) -> 
     matcher.feed(event)
 
 
-def test_devices_that_changed_since_the_cut_are_known() -> None:
-    matcher, _ = made()
+def told(matcher: Matcher) -> dict[str, bytes]:
+    """Devices that change, with what was known of each before the first change."""
+    found: dict[str, bytes] = {}
     baselines = matcher.baselines
+
+    def note(device: str) -> None:
+        if device not in found:
+            found[device] = baselines.encode_device(device)
+
+    baselines.tell_changes(note, lambda index, key: None)
+    return found
+
+
+def test_devices_that_change_after_the_cut_are_told() -> None:
+    matcher, _ = made()
+    changed = told(matcher)
     feed(matcher, "d1")
     feed(matcher, "d2")
-    assert set(baselines.changed_since_cut()) == {"d1", "d2"}
-    baselines.begin_cut()
-    assert not baselines.changed_since_cut()
-    for time in range(3):
-        feed(matcher, "d1", START + time)
-    assert set(baselines.changed_since_cut()) == {"d1"}
-    baselines.begin_cut()
-    assert not baselines.changed_since_cut()
+    assert set(changed) == {"d1", "d2"}
+    for _ in range(2):
+        matcher.baselines.begin_cut()
+        changed.clear()
+        for time in range(3):
+            feed(matcher, "d1", START + time)
+        assert set(changed) == {"d1"}
 
 
 def test_a_change_is_told_before_it_happens() -> None:
@@ -37,13 +49,12 @@ def test_a_change_is_told_before_it_happens() -> None:
     baselines = matcher.baselines
     feed(matcher, "d1")
     feed(matcher, "d2")
-    told: list[tuple[str, bytes]] = []
-    baselines.before_change = lambda device: told.append((device, baselines.encode_device(device)))
+    changed = told(matcher)
     baselines.begin_cut()
     at_cut = baselines.encode_device("d1")
     feed(matcher, "d1")
     feed(matcher, "d1", START + 1)
-    assert told == [("d1", at_cut)]
+    assert changed == {"d1": at_cut}
     assert baselines.encode_device("d1") != at_cut
 
 
@@ -52,9 +63,10 @@ def test_a_device_that_is_forgotten_has_changed() -> None:
     baselines = matcher.baselines
     feed(matcher, "d1")
     assert "d1" in baselines
+    changed = told(matcher)
     baselines.begin_cut()
     baselines.forget(START + IDLE_MS + 2 * MINUTE)
-    assert set(baselines.changed_since_cut()) == {"d1"}
+    assert set(changed) == {"d1"}
     assert "d1" not in baselines
 
 
@@ -68,6 +80,7 @@ def test_changed_devices_alone_are_enough_for_a_copy() -> None:
     stream = Stream(7, 25, 40, 20_000, 5 * MINUTE)
     stored: dict[str, bytes] = {}
     waiting: set[str] = set()
+    changed: set[str] = set()
 
     def store(device: str) -> None:
         if device in waiting:
@@ -76,7 +89,12 @@ def test_changed_devices_alone_are_enough_for_a_copy() -> None:
             if device in baselines:
                 stored[device] = baselines.encode_device(device)
 
-    baselines.before_change = store
+    def change(device: str) -> None:
+        if device not in changed:
+            store(device)
+            changed.add(device)
+
+    baselines.tell_changes(change, lambda index, key: None)
     for cut in range(8):
         for number in range(60 + 50 * (cut % 3)):
             event = matcher.decoder.convert(stream.next())
@@ -91,7 +109,7 @@ def test_changed_devices_alone_are_enough_for_a_copy() -> None:
         for device in sorted(waiting):
             store(device)
         shared = baselines.encode_fleet()
-        waiting = set(baselines.changed_since_cut())
+        waiting, changed = changed, set()
         baselines.begin_cut()
         expected = {n: (c.keys, c.evicted, c.forgotten) for n, c in baselines.counts().items()}
     for device in sorted(waiting):

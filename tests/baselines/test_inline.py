@@ -110,6 +110,8 @@ def test_both_ways_agree(
     # So few that some are dropped and come again.
     monkeypatch.setattr(prevalence, "MOST_VALUES", 6)
     monkeypatch.setattr(novelty, "MOST_VALUES", 6)
+    monkeypatch.setattr(novelty, "MOST_SHARED", 9)
+    monkeypatch.setattr(prevalence, "MOST_KNOWN", 60)
     stream = Stream(seed, devices, hosts, step, late)
     for number in range(1_500):
         wire = stream.next()
@@ -140,7 +142,7 @@ def test_the_commonest_case_needs_no_call(name: str, monkeypatch: pytest.MonkeyP
     event = matcher.decoder.convert(wire)
     assert event is not None
     observe(event)
-    called = [f"observe_{name}", f"observe_key_{name}", f"add_{name}"]
+    called = [f"observe_{name}", f"take_{name}", f"observe_known_{name}", f"add_{name}"]
     names = observe.__globals__  # type: ignore[attr-defined]  # a function
     assert name in tests
     for one in called:

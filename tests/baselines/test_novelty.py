@@ -91,16 +91,25 @@ def test_beyond_64_values_the_least_recently_seen_goes_and_is_counted() -> None:
     assert one.observe(later, "v0").unseen is True
 
 
-def test_a_hash_across_two_entries_is_not_found() -> None:
-    """Half of one value's hash and its time read like the hash of another."""
-    one = One("novelty")
-    time = warm(one)
-    row = one.rows.at(KEY, time // MINUTE)
-    first = bytes(range(1, 9))
-    assert one.estimator._take(row, time, first) == 1  # type: ignore[attr-defined]
-    other = first[4:] + (time // STEP).to_bytes(4, "little")
-    assert one.estimator._take(row, time, other) == 1  # type: ignore[attr-defined]
-    assert one.estimator._take(row, time, other) == 0  # type: ignore[attr-defined]
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(-30 * MINUTE, 2 * HOUR), st.integers(0, 90)), min_size=80, max_size=300),
+    st.integers(1, 7),
+)
+def test_packing_a_row_changes_nothing(gaps: list[tuple[int, int]], often: int) -> None:
+    """A live row has values where a packed one has hashes: the answers and what goes are the same."""
+    packed, live = One("novelty"), One("novelty")
+    time = max(warm(packed), warm(live))
+    for number, (gap, value) in enumerate(gaps):
+        time += gap
+        shown = (
+            "x" * 300 + str(value) if value % 9 == 0 else (f"v{value}", value) if value % 2 else f"v{value}"
+        )
+        assert packed.observe(time, shown).unseen == live.observe(time, shown).unseen
+        if number % often == 0:
+            packed.rows.replace({**packed.rows.outer})
+    assert [h.x for h in packed.rows.outer.values()] == [h.x for h in live.rows.outer.values()]
+    assert packed.estimator.dropped == live.estimator.dropped  # type: ignore[attr-defined]
 
 
 def test_a_cold_key_is_judged_by_its_warm_peer() -> None:

@@ -183,3 +183,15 @@ def test_damaged_state_is_refused_and_changes_nothing(data: st.DataObject) -> No
     with pytest.raises(OtherState):
         other.baselines.decode(bytes(state[:cut]))
     assert other.baselines.encode() == before
+
+
+def test_values_that_are_cut_short_are_refused() -> None:
+    one = matcher()
+    readings(one, (START, 1, 1, 1, 9))
+    state = msgspec.msgpack.decode(one.baselines.encode())
+    of_devices = next(store for store in state[2] if store[1] and any(store[1][0][4]))
+    held = of_devices[1][0][4]
+    at = next(i for i, value in enumerate(held) if isinstance(value, bytes) and len(value) == 12)
+    held[at] = held[at][:11]
+    said = refusal(matcher().baselines, msgspec.msgpack.encode(state))
+    assert said == "the state of the baselines is damaged"

@@ -72,6 +72,25 @@ def test_promises_that_hold_and_those_that_do_not(report: Report, measured: Resu
     assert markdown(worse).count("| NO |\n") == 7
 
 
+def test_bytes_are_promised_of_devices_and_of_what_they_hold(report: Report) -> None:
+    def kept(state: str, resident: float, held: float | None, each: int) -> list[bool]:
+        devices = msgspec.structs.replace(
+            report.devices[0], state=state, bytes_per_device=resident, held_per_device=held, of_device=each
+        )
+        found = promises(
+            msgspec.structs.replace(report, results=[], nats=[], latency=None, devices=[devices])
+        )
+        return [promise.holds for promise in found if "bytes" in promise.about]
+
+    assert [kept("quiet", bytes_, None, 1) for bytes_ in (1_073.0, 1_074.0)] == [[True], [False]]
+    assert [kept("apps", bytes_, 1.0, 1) for bytes_ in (8_589.0, 8_590.0)] == [[True], [False]]
+    # What was forgotten counts as gone, whatever the process has grown by.
+    assert [kept("ended", 900.0, held, 1) for held in (400.0, 401.0)] == [[True], [False]]
+    assert [kept("kept", 9_000.0, held, 16) for held in (4_000.0, 4_001.0)] == [[True], [False]]
+    assert [kept("robust-3", 234.0 * 10 + extra, None, 10) for extra in (0, 1)] == [[True], [False]]
+    assert kept("waiting", 1e9, None, 1) == []
+
+
 def test_the_page_has_every_part_and_says_what_was_skipped(report: Report) -> None:
     page = markdown(report)
     for text in ("| w1 | 1 |", "## Through NATS", "## Many devices", "- x: not installed (x)", "| 9.00 |"):
@@ -120,7 +139,24 @@ def test_history_on_the_command_line(
     assert "w1 x floor" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("state", "events"), [("idle", 20), ("waiting", 10), ("apps", 200)])
+@pytest.mark.parametrize(
+    ("state", "events"),
+    [
+        ("idle", 20),
+        ("ended", 20),
+        ("waiting", 10),
+        ("kept", 160),
+        ("quiet", 60),
+        ("apps", 360),
+        ("robust", 200),
+        ("robust-3", 200),
+        ("novelty", 1_100),
+    ],
+)
 def test_many_devices_are_fed_what_their_state_says(state: str, events: int) -> None:
     found = devices_in_this_process(state, 10)
     assert (found.state, found.devices, found.events) == (state, 10, events)
+    known = found.held_per_device
+    assert known is not None
+    # What fits nothing, and what is over, leaves nothing behind; the rest does.
+    assert (known < 100) == (state in ("idle", "ended"))

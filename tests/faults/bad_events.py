@@ -62,6 +62,77 @@ def _long_device(wire: Wire, now_ms: int, random: Random) -> bytes:
     return _encoded(wire | {"device": random.choice(["", "d" * 257, "d" * 100_000])})
 
 
+def _kind_of_another_type(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return _encoded(wire | {"kind": random.choice([5, None, [], {"kind": "net.flow"}])})
+
+
+def _no_kind(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return _encoded({name: value for name, value in wire.items() if name != "kind"})
+
+
+def _envelope_of_another_type(wire: Wire, now_ms: int, random: Random) -> bytes:
+    """What every event may have, whatever its kind."""
+    wrong: Wire = random.choice(
+        [
+            {"id": 5},
+            {"source": ["agent"]},
+            {"quality": "perfect"},
+            {"attribution": "user"},
+            {"seen": -1},
+            {"start": {}},
+            {"raw_ref": "r" * 1_025},
+        ]
+    )
+    return _encoded(wire | wrong)
+
+
+def _not_one_of(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return _encoded({"kind": "session", "user": "u", **_envelope(wire), "phase": "sleep"})
+
+
+def _half_a_character(wire: Wire, now_ms: int, random: Random) -> bytes:
+    """Half of a surrogate pair, which JSON can write and no text can hold."""
+    return _encoded(wire | {"device": "BROKEN"}).replace(b"BROKEN", rb"\ud83d")
+
+
+def _byte_order_mark(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return b"\xef\xbb\xbf" + _encoded(wire)
+
+
+def _not_a_number(wire: Wire, now_ms: int, random: Random) -> bytes:
+    """Which many programs write though JSON does not know it."""
+    whole = _encoded({**FLOW, **_envelope(wire), "bytes_out": "BROKEN"})
+    return whole.replace(b'"BROKEN"', random.choice([b"NaN", b"Infinity", b"-Infinity", b"0x10", b"1_000"]))
+
+
+def _two_in_one(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return _encoded(wire) + random.choice([b"", b" ", b","]) + _encoded(wire)
+
+
+def _no_pair(wire: Wire, now_ms: int, random: Random) -> bytes:
+    """An element of an array that looks like a log shipper's pair of time and record, and is none."""
+    return random.choice([b"[]", b"[1,2,3]", b'["now",' + _encoded(wire) + b"]", b"[[1]]"])
+
+
+def _pair_out_of_time(wire: Wire, now_ms: int, random: Random) -> bytes:
+    """A pair whose time is no number of seconds that can be."""
+    return b"[%d,%b]" % (random.choice([now_ms, 10**12, 10**15]), _encoded(wire))
+
+
+def _empty(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return random.choice([b"", b" ", b"\n\n", b"\t"])
+
+
+def _array_cut_off(wire: Wire, now_ms: int, random: Random) -> bytes:
+    return b"[" + _encoded(wire) + random.choice([b"", b",", b",{", b"}"])
+
+
+def _too_many_elements(wire: Wire, now_ms: int, random: Random) -> bytes:
+    """More than could be events, whatever they are."""
+    many = random.randrange(1_001, 5_000)
+    return random.choice([b"[" + b",".join([b"1"] * many) + b"]", b"\n".join([b"{}"] * many)])
+
+
 def _missing_field(wire: Wire, now_ms: int, random: Random) -> bytes:
     whole = {**FLOW, **_envelope(wire)}
     del whole[random.choice(["device", "time", "app", "bytes_out"])]
@@ -116,10 +187,30 @@ MAKERS: Final[dict[str, tuple[Maker, str]]] = {
     "from the future": (_future, "future_time"),
     "nested too deep": (_nested, "nested_too_deep"),
     "no object": (_not_an_object, "not_an_object"),
+    "kind of another type": (_kind_of_another_type, "wrong_type"),
+    "no kind": (_no_kind, "missing_field"),
+    "envelope of another type": (_envelope_of_another_type, "wrong_type"),
+    "not one of the values": (_not_one_of, "wrong_type"),
+    "half a character": (_half_a_character, "malformed_json"),
+    "byte order mark": (_byte_order_mark, "malformed_json"),
+    "not a number": (_not_a_number, "malformed_json"),
+    "two in one": (_two_in_one, "malformed_json"),
 }
 """By a name for people: the maker and the reason of the dead letter."""
-IN_ARRAY: Final = tuple(
-    name for name, (_, reason) in MAKERS.items() if reason not in ("malformed_json", "nested_too_deep")
+PAIRS: Final[dict[str, tuple[Maker, str]]] = {
+    "no pair": (_no_pair, "wrong_type"),
+    "pair out of time": (_pair_out_of_time, "bad_time"),
+}
+"""Elements of arrays only: elsewhere they would be arrays themselves."""
+WHOLE: Final[dict[str, tuple[Maker, str]]] = {
+    "empty": (_empty, "malformed_json"),
+    "array cut off": (_array_cut_off, "malformed_json"),
+    "too many elements": (_too_many_elements, "too_many_events"),
+}
+"""Messages that are bad as a whole: one dead letter, whatever is in them."""
+IN_ARRAY: Final = (
+    *(name for name, (_, reason) in MAKERS.items() if reason not in ("malformed_json", "nested_too_deep")),
+    *PAIRS,
 )
 """Those that are JSON and leave the other elements of an array readable."""
 
@@ -130,5 +221,5 @@ def _envelope(wire: Wire) -> Wire:
 
 def make(name: str, wire: Wire, now_ms: int, random: Random) -> tuple[bytes, str]:
     """The bytes of one bad event and the reason that its dead letter must have."""
-    maker, reason = MAKERS[name]
+    maker, reason = (MAKERS | PAIRS | WHOLE)[name]
     return maker(wire, now_ms, random), reason

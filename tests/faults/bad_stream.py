@@ -30,6 +30,10 @@ BAD: Final = 0.02
 _DEVICES: Final = 200
 _IN_FLIGHT: Final = 256
 _MOST_TOGETHER: Final = 100
+_WHOLE: Final = 0.01
+"""Share of messages that are bad as a whole."""
+_FOREIGN: Final = 0.01
+"""Share of events of a kind that no EVENT declares: they are for others, and no dead letters."""
 
 
 class Outcome(msgspec.Struct):
@@ -45,10 +49,11 @@ class Outcome(msgspec.Struct):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A message, with the bad events in it: index, reason and bytes."""
+    """A message: how many events are in it and are good, and the bad ones: index, reason and bytes."""
 
     payload: bytes
     content_type: str | None
+    events: int
     good: int
     bad: list[tuple[int, str, bytes]]
 
@@ -59,15 +64,27 @@ def messages(events: int, seed: int) -> Iterator[Made]:
     names = tuple(bad_events.MAKERS)
     left = events
     while left:
+        now_ms = int(time.time() * 1000)
+        if random.random() < _WHOLE:
+            left -= 1
+            raw, reason = bad_events.make(
+                random.choice(tuple(bad_events.WHOLE)), _wire(random, now_ms), now_ms, random
+            )
+            yield Made(raw, None, 1, 0, [(0, reason, raw)])
+            continue
         form = random.choice(["single", "array", "lines"])
         size = 1 if form == "single" else min(left, random.randrange(2, _MOST_TOGETHER + 1))
         left -= size
         parts: list[bytes] = []
         bad: list[tuple[int, str, bytes]] = []
-        now_ms = int(time.time() * 1000)
+        foreign = 0
         for index in range(size):
             wire = _wire(random, now_ms)
-            if random.random() >= BAD:
+            how = random.random()
+            if how >= 1 - _FOREIGN:
+                foreign += 1
+                wire["kind"] = "printer.page"
+            if how >= BAD:
                 parts.append(msgspec.json.encode(wire))
                 continue
             name = random.choice(bad_events.IN_ARRAY if form == "array" else names)
@@ -75,7 +92,9 @@ def messages(events: int, seed: int) -> Iterator[Made]:
             bad.append((index, reason, raw))
             parts.append(raw)
         payload = b"[" + b",".join(parts) + b"]" if form == "array" else b"\n".join(parts)
-        yield Made(payload, "application/x-ndjson" if form == "lines" else None, size - len(bad), bad)
+        yield Made(
+            payload, "application/x-ndjson" if form == "lines" else None, size, size - foreign - len(bad), bad
+        )
 
 
 def _wire(random: Random, now_ms: int) -> bad_events.Wire:
@@ -130,7 +149,7 @@ async def run_bad_stream(
                 good += made.good
                 headers = {"Content-Type": made.content_type} if made.content_type else None
                 sent.append((made, await jetstream.publish_async("events.x", made.payload, headers=headers)))
-                done += made.good + len(made.bad)
+                done += made.events
                 if len(sent) == _IN_FLIGHT:
                     await settle()
                     progress("published", done, events)

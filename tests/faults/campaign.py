@@ -7,6 +7,7 @@ everything published is compared with an uninterrupted run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -16,14 +17,16 @@ from random import Random
 from typing import Final
 
 import msgspec
-from checking import Found, judge, settled
+from checking import JOURNAL, Found, judge, settled
 from faulty_server import FaultyServer
+from reloading import Reloader
 from service_process import Service
 from stream_feeding import Feeder, connect
-from workload import Workload
+from workload import RULES, Workload
 
 Progress = Callable[[str, int, int], None]
 _PATIENCE_SECONDS: Final = 180.0
+_RELOAD_SECONDS: Final = 5.0
 _SHORT: Final = (3, 1, 1)
 _LONG: Final = (200, 20, 20)
 
@@ -42,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """``kv:BUCKET`` for the other store; None for a file."""
     broken: str | None = None
     """A fault of child.py, for the controls."""
+    reloads: bool = True
+    """Whether rules and lists change meanwhile, and the clock of the service's machine jumps."""
 
 
 class Outcome(msgspec.Struct):
@@ -64,11 +69,19 @@ async def run_campaign(
         AssertionError: the service ended by itself, did not start or did not catch up; with its last words.
     """
     begin = time.monotonic()
+    reloader = Reloader(directory / "rules", plan.seed, directory / JOURNAL) if plan.reloads else None
+    faults = [f"journal:{directory / JOURNAL}", "clock"] if plan.reloads else []
+    faults += [plan.broken] if plan.broken else []
     with FaultyServer(binary, directory / "nats") as server:
         service = Service(
-            directory, server.url, checkpoint=plan.checkpoint, broken=plan.broken, state=plan.state
+            *(directory, server.url),
+            checkpoint=plan.checkpoint,
+            broken="+".join(faults) or None,
+            state=plan.state,
+            rules=RULES if reloader is None else reloader.folder,
         )
         client = await connect(server.url)
+        changing: asyncio.Future[None] | None = None
         try:
             service.start()
             # It makes the streams.
@@ -77,18 +90,42 @@ async def run_campaign(
                 client, Workload(plan.seed, devices=plan.devices, stories=plan.stories), plan.seed
             )
             feeding = asyncio.create_task(feeder.run())
-            kills, early = await _kill(plan, server, service, progress)
+            if reloader is not None:
+                reloader.client = client
+                await _first_checkpoint(directory / JOURNAL)
+                changing = asyncio.ensure_future(reloader.run())
+            kills, early = await _kill(plan, server, service, progress, reloader)
             await service.ready()
             await asyncio.sleep(1.0)
+            if reloader is not None and changing is not None:
+                reloader.stop()
+                await changing
             feeder.stop()
             await feeding
             until = await settled(client, service)
-            found = await judge(client, feeder.workload, until, progress)
+            found = await judge(
+                *(client, feeder.workload, until, progress),
+                reloads=None if reloader is None else (reloader, directory),
+            )
         finally:
+            if changing is not None:
+                changing.cancel()
             service.end()
             await client.close()
     seconds = round(time.monotonic() - begin, 1)
     return Outcome(plan, kills, early, feeder.again, seconds, found)
+
+
+async def _first_checkpoint(journal: Path) -> None:
+    """A start without any state has the rules of its files, whatever a run before has said with others."""
+    await asyncio.to_thread(_wait_for_lines, journal, 2)
+
+
+def _wait_for_lines(path: Path, count: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < deadline, "the service stores no checkpoint"
+        time.sleep(0.05)
 
 
 def run_short(plan: Plan, directory: Path, binary: Path) -> Outcome:
@@ -102,9 +139,11 @@ def run_short(plan: Plan, directory: Path, binary: Path) -> Outcome:
 
 
 async def _kill(
-    plan: Plan, server: FaultyServer, service: Service, progress: Progress
+    plan: Plan, server: FaultyServer, service: Service, progress: Progress, reloader: Reloader | None
 ) -> tuple[dict[str, int], int]:
-    """Kill what the plan says, at random points: while it starts, reads what it missed, or runs."""
+    """Kill what the plan says, at random points: while it starts, reads what it missed, runs, or has just
+    been given other rules.
+    """
     random = Random(plan.seed + 3)
     kinds = ["service"] * plan.service_kills + ["server"] * plan.server_kills + ["both"] * plan.both_kills
     random.shuffle(kinds)
@@ -115,6 +154,10 @@ async def _kill(
             await asyncio.sleep(random.uniform(0.0, 1.0))
         else:
             await service.ready()
+            if reloader is not None and random.random() < 0.5:
+                reloader.written.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reloader.written.wait(), _RELOAD_SECONDS)
             await asyncio.sleep(random.uniform(0.0, 1.5))
         if kind != "server":
             early += not service.is_ready()
@@ -151,6 +194,13 @@ def _show(outcome: Outcome) -> None:
         f"{found.events:,} events, {found.bad:,} bad, {found.late:,} too late, {found.ticks:,} ticks, "
         f"{outcome.published_again:,} attempts published again; {outcome.seconds:,.0f} s"
     )
+    if found.reloads:
+        console.print(
+            "changes in force: "
+            + ", ".join(f"{kind} {n}" for kind, n in sorted(found.reloads.items()))
+            + f"; {found.refused} sets refused; rules "
+            + ", ".join(f"{state} {n:,}" for state, n in found.fates.items())
+        )
     for example in (*found.alerts.examples, *found.letters.examples):
         console.print(example, markup=False, highlight=False)
     for sentence in found.wrong:
@@ -174,6 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the events and the kills (default: 1)")
     parser.add_argument("--checkpoint", default="300ms", help="the checkpoint interval (default: 300ms)")
     parser.add_argument("--state", help="kv:BUCKET, to keep the state there instead of in a file")
+    parser.add_argument("--no-reloads", action="store_true", help="the rules stay as they are")
     parser.add_argument("--break", dest="broken", help="a fault of child.py, to see that it is found")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     parser.add_argument("--keep", type=Path, help="keep the logs and the store in this directory")
@@ -189,6 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
         checkpoint=options.checkpoint,
         state=options.state,
         broken=options.broken,
+        reloads=not options.no_reloads,
     )
     with tempfile.TemporaryDirectory(prefix="thenwire-faults-") as folder, bars() as progress:
         directory = options.keep or Path(folder)

@@ -12,11 +12,16 @@ from typing import Any, Final
 import msgspec
 import nats
 from reference_run import Differences, compare, published, read_stream, reference
+from reloading import Reloader, Replayed, read_changes
 from service_process import Service
 from workload import RULES, Workload
 
+from engine.service.rules.watch import REFUSED
+
 SETTLE_SECONDS: Final = 7.0
 """After the last event: longer than the service's ``tick_after`` and the longest absence."""
+JOURNAL: Final = "journal.jsonl"
+"""Where `child.py` writes what each checkpoint says."""
 _CATCH_UP_SECONDS: Final = 120.0
 
 
@@ -32,6 +37,12 @@ class Found(msgspec.Struct):
     letters: Differences
     """Dead letters and late events."""
     wrong: list[str]
+    reloads: dict[str, int] = {}
+    """What was changed while the service ran, how often."""
+    fates: dict[str, int] = {}
+    """How many rules were kept, drained, dropped or cold, over all reloads."""
+    refused: int = 0
+    """Sets that were refused."""
 
 
 async def caught_up(client: Any, service: Service, seconds: float = _CATCH_UP_SECONDS) -> None:
@@ -61,18 +72,40 @@ async def settled(client: Any, service: Service, seconds: float = SETTLE_SECONDS
 
 
 async def judge(
-    client: Any, workload: Workload, until: int, progress: Callable[[str, int, int], None] = lambda *_: None
+    client: Any,
+    workload: Workload,
+    until: int,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    reloads: tuple[Reloader, Path] | None = None,
 ) -> Found:
-    """Compare what the streams hold with an uninterrupted run of the input up to ``until``."""
+    """Compare what the streams hold with an uninterrupted run of the input up to ``until``.
+
+    Args:
+        client: an operator's.
+        workload: what was sent.
+        until: the last sequence that the service has done.
+        progress: called with what is done, how much of it, and how much there is.
+        reloads: what changed the rules, and the folder of the journal and of the reference's rules.
+    """
     recorded = await read_stream(client, "EVENTS")
-    right = reference(Path(RULES), recorded, until, lambda count: progress("reference", count, until))
+    replayed = None
+    if reloads is not None:
+        reloader, folder = reloads
+        replayed = Replayed(reloader, read_changes(folder / JOURNAL), folder / "reference-rules")
+    right = reference(
+        *(Path(RULES), recorded, until, lambda count: progress("reference", count, until)), replayed=replayed
+    )
     alerts = compare(
         [one for one in right.published if one.subject.startswith("alerts.")],
         map(published, await read_stream(client, "ALERTS")),
     )
     letters = compare(
         [one for one in right.published if not one.subject.startswith("alerts.")],
-        map(published, await read_stream(client, "DLQ")),
+        (
+            published(one)
+            for one in await read_stream(client, "DLQ")
+            if reloads is None or not one.subject.endswith(f".{REFUSED}")
+        ),
     )
     wrong = []
     for name, found in (("alerts", alerts), ("dead letters and late events", letters)):
@@ -85,6 +118,15 @@ async def judge(
         wrong.append(f"the stream has {right.events} good events, {workload.events} were published")
     if right.bad != workload.bad:
         wrong.append(f"the stream has the bad events {right.bad}, published were {workload.bad}")
+    if reloads is not None:
+        letters_of = await reloads[0].letters()
+        good = [one.kind for one in reloads[0].versions.values() if one.good and one.hash in letters_of]
+        if good:
+            wrong.append(f"good sets were refused: {', '.join(good)}")
     ticks = sum(not one.headers.get("Nats-Msg-Id", "").startswith("input:") for one in recorded)
     bad = sum(right.bad.values())
-    return Found(len(recorded), right.events, bad, right.late, ticks, alerts, letters, wrong)
+    found = Found(len(recorded), right.events, bad, right.late, ticks, alerts, letters, wrong)
+    if reloads is not None and replayed is not None:
+        found.reloads, found.fates = dict(replayed.kinds), dict(replayed.fates)
+        found.refused = len(reloads[0].refused)
+    return found

@@ -1,7 +1,10 @@
 """``thenwire run`` with a fault planted in it: for the controls, which must be found out, and for dying at a
 chosen point of a checkpoint.
 
-    python child.py no_message_id|ack_first|die:POINT:N run --rules ...
+    python child.py FAULT[+FAULT] run --rules ...
+
+Faults: ``no_message_id``, ``ack_first``, ``die:POINT:N``, ``clock``, and ``journal:FILE``, which is none: it
+writes down what each checkpoint says, and has the service look for changed rules often.
 """
 
 from __future__ import annotations
@@ -47,6 +50,53 @@ def _ack_first() -> None:
 
     run._Session._commit = commit  # type: ignore[method-assign,assignment]  # that is what is planted
     consumer.Consumer.open = open_at_floor  # type: ignore[method-assign,assignment]  # likewise
+
+
+def _clock() -> None:
+    """The machine's clock jumps by up to an hour, back and forth. Only sentences may show it."""
+    import random
+    import time
+
+    right, jumps = time.time, random.Random()
+    offset, until = 0.0, 0.0
+
+    def wrong() -> float:
+        nonlocal offset, until
+        if time.monotonic() > until:
+            offset, until = jumps.uniform(-3600.0, 3600.0), time.monotonic() + jumps.uniform(0.1, 2.0)
+        return right() + offset
+
+    time.time = wrong
+
+
+def _journal(file: str) -> None:
+    """See ``reloading.py``."""
+    import msgspec
+
+    from engine.service.checkpoints.barrier import Barrier
+    from engine.service.rules import watch
+    from engine.service.rules.processor import ReloadingProcessor
+
+    watch.LOOK_SECONDS = 0.2  # type: ignore[misc]  # so that a short campaign has many reloads
+    whole = Barrier._write
+    # A whole line or none, whenever this process is killed.
+    journal = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    swap = ReloadingProcessor.swap
+    before: dict[str, str] = {}
+
+    def swapping(self: Any, *arguments: Any) -> Any:
+        before.update(self.list_digests())
+        return swap(self, *arguments)
+
+    async def write(self: Any, checkpoint: Any) -> None:
+        line = {**msgspec.to_builtins(checkpoint.mark), "lists_before_swap": dict(before)}
+        before.clear()
+        os.write(journal, msgspec.json.encode(line) + b"\n")
+        await whole(self, checkpoint)
+
+    ReloadingProcessor.swap = swapping  # type: ignore[method-assign]  # likewise
+    Barrier._write = write  # type: ignore[method-assign]  # that is what is planted
 
 
 def _die(point: str, count: int) -> None:
@@ -121,14 +171,22 @@ BUCKET_POINTS: Final[dict[str, Point]] = {
 }
 
 
+def _plant(fault: str) -> None:
+    name, _, rest = fault.partition(":")
+    if name == "die":
+        point, _, count = rest.rpartition(":")
+        _die(point, int(count))
+    elif name == "journal":
+        _journal(rest)
+    else:
+        {"no_message_id": _no_message_id, "ack_first": _ack_first, "clock": _clock}[fault]()
+
+
 def main() -> int:
     """The exit code of ``thenwire run``."""
-    fault, *arguments = sys.argv[1:]
-    if fault.startswith("die:"):
-        _, point, count = fault.split(":")
-        _die(point, int(count))
-    else:
-        {"no_message_id": _no_message_id, "ack_first": _ack_first}[fault]()
+    faults, *arguments = sys.argv[1:]
+    for fault in faults.split("+"):
+        _plant(fault)
     from engine.cli import main as command_line
 
     sys.argv[1:] = arguments

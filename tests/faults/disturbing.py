@@ -28,16 +28,10 @@ def play(binary: Path, directory: Path, scenario: Callable[[Run], Awaitable[None
     run_loop(inside())
 
 
-async def equal(run: Run, *, unordered: bool = False) -> None:
+async def equal(run: Run) -> None:
     """What every scenario ends with."""
     found = await run.end()
-    wrong = found.wrong
-    if unordered:
-        # What is refused is tried again later, while the next revision may have got through.
-        found.alerts.misordered = 0
-        if found.alerts.none:
-            wrong = [sentence for sentence in wrong if not sentence.startswith("alerts:")]
-    assert wrong == [], found.alerts.examples + found.letters.examples
+    assert found.wrong == [], found.alerts.examples + found.letters.examples
     assert found.alerts.expected > 50, "too little happened to show anything"
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
+from reloading import Replayed
 
 import dsl
 from engine.service.matching import MatchingProcessor
@@ -127,14 +128,23 @@ class Reference(msgspec.Struct):
 
 
 def reference(
-    rules: Path, stream: Iterable[Recorded], until: int, progress: Callable[[int], None] = lambda count: None
+    rules: Path,
+    stream: Iterable[Recorded],
+    until: int,
+    progress: Callable[[int], None] = lambda count: None,
+    replayed: Replayed | None = None,
 ) -> Reference:
-    """Run the rules over a recording, up to the sequence ``until``."""
-    processor = MatchingProcessor(dsl.load_text(rules.read_text()))
+    """Run the rules over a recording, up to the sequence ``until``; with ``replayed`` those that it says."""
+    processor = (
+        MatchingProcessor(dsl.load_text(rules.read_text())) if replayed is None else replayed.processor
+    )
     found: list[Published] = []
+    done = 0
     for message in stream:
         if message.sequence > until:
             break
+        if replayed is not None:
+            replayed.after(done)
         out = processor.process(
             message.payload,
             message.headers.get("Content-Type"),
@@ -144,6 +154,7 @@ def reference(
             message.stored_ms,
         )
         found.extend(published(one) for one in out)
+        done = message.sequence
         if not message.sequence % 5_000:
             progress(message.sequence)
     return Reference(found, processor.events, dict(processor.dead_letters), processor.late)

@@ -27,12 +27,14 @@ def _process(processor: MatchingProcessor, payload: bytes, content_type: str | N
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", bad_events.MAKERS)
+@pytest.mark.parametrize("name", [*bad_events.MAKERS, *bad_events.PAIRS])
 def test_each_kind_of_bad_has_its_reason_and_its_bytes_and_spoils_no_neighbour(
     rules: dsl.RuleSet, name: str, form: str
 ) -> None:
     if form == "array" and name not in bad_events.IN_ARRAY:
         pytest.skip("it makes the whole array unreadable: see the test below")
+    if form != "array" and name in bad_events.PAIRS:
+        pytest.skip("it would be an array itself")
     random = Random(name)
     for _ in range(10):
         processor = MatchingProcessor(rules)
@@ -50,6 +52,18 @@ def test_each_kind_of_bad_has_its_reason_and_its_bytes_and_spoils_no_neighbour(
         assert letter.headers["Origin-Index"] == ("0" if form == "single" else "1")
         assert letter.payload == raw[:65_536]
         assert processor.events == (0 if form == "single" else 2)
+        assert processor.dead_letters == {reason: 1}
+
+
+@pytest.mark.parametrize("name", bad_events.WHOLE)
+def test_a_message_that_is_bad_as_a_whole_is_one_dead_letter(rules: dsl.RuleSet, name: str) -> None:
+    random = Random(name)
+    for _ in range(10):
+        processor = MatchingProcessor(rules)
+        raw, reason = bad_events.make(name, GOOD, NOW_MS, random)
+        (letter,) = _process(processor, raw)
+        assert (letter.subject, letter.payload) == (f"dlq.thenwire.{reason}", raw[:65_536])
+        assert processor.events == 0
         assert processor.dead_letters == {reason: 1}
 
 
@@ -72,6 +86,20 @@ def test_a_message_of_many_bad_events_makes_no_more_bytes_than_it_has(rules: dsl
     payload = b"[" + b",".join(events) + b"]" if form == "array" else b"\n".join(events)
     letters = _process(processor, payload)
     assert [letter.payload for letter in letters] == events
+
+
+def test_beyond_ten_thousand_bad_events_of_a_message_have_one_dead_letter(rules: dsl.RuleSet) -> None:
+    """All are looked at and counted, and the good ones among them processed."""
+    processor = MatchingProcessor(rules)
+    bad = [b'{"kind":"net.flow","device":5  }'] * 10_003 + [msgspec.json.encode(GOOD | {"time": "?"})] * 4
+    foreign = msgspec.json.encode(GOOD | {"kind": "nobody"})
+    payload = b"[" + b",".join([*bad, foreign, msgspec.json.encode(GOOD)]) + b"]"
+    *letters, last = _process(processor, payload)
+    assert [letter.headers["Origin-Index"] for letter in letters] == [str(n) for n in range(10_000)]
+    assert (last.subject, last.payload) == ("dlq.thenwire.too_many_bad", payload[:65_536])
+    assert last.headers["Error-Detail"].endswith("with letters: 4 bad_time, 3 wrong_type")
+    assert (processor.dead_letters, processor.events) == ({"wrong_type": 10_003, "bad_time": 4}, 1)
+    assert (processor.unknown, processor.unread) == ({"nobody": 1}, 0)
 
 
 def test_an_object_over_several_lines_is_kept_whole(rules: dsl.RuleSet) -> None:

@@ -16,6 +16,7 @@ def test_kills_at_random_points_lose_nothing_and_double_nothing(binary: Path, tm
     assert found.letters.expected > 5
     assert found.late > 0
     assert found.ticks > 0
+    assert sum(found.reloads.values()) >= 3, found.reloads
 
 
 def test_the_state_in_a_bucket_survives_kills_too(binary: Path, tmp_path: Path) -> None:
@@ -23,6 +24,7 @@ def test_the_state_in_a_bucket_survives_kills_too(binary: Path, tmp_path: Path) 
     found = run_short(plan, tmp_path, binary).found
     assert found.wrong == [], found.alerts.examples + found.letters.examples
     assert found.alerts.expected > 100
+    assert sum(found.reloads.values()) >= 2, found.reloads
 
 
 def test_of_twenty_thousand_events_the_good_are_processed_and_the_bad_are_dead_letters(
@@ -32,6 +34,6 @@ def test_of_twenty_thousand_events_the_good_are_processed_and_the_bad_are_dead_l
     assert outcome.wrong == []
     assert set(outcome.bad) == {
         *("malformed_json", "wrong_type", "missing_field", "bad_time", "bad_ip", "future_time"),
-        *("nested_too_deep", "not_an_object"),
+        *("nested_too_deep", "not_an_object", "too_many_events"),
     }
     assert outcome.alerts.expected > 20

@@ -101,3 +101,40 @@ def test_a_store_that_another_program_has_locked_is_said_and_waited_for(binary: 
         await equal(run)
 
     play(binary, tmp_path, scenario)
+
+
+def test_a_full_bucket_is_said_and_waited_for(binary: Path, tmp_path: Path) -> None:
+    """The state in a bucket that may hold no more bytes."""
+
+    async def scenario(run: Run) -> None:
+        await run.more("ALERTS", 20)
+        found = await run.jetstream.stream_info("KV_STATE")
+        config = found.config
+        config.max_bytes = found.state.bytes
+        await run.jetstream.update_stream(config)
+        await run.service.says(CANNOT_STORE)
+        assert "in bucket STATE: maximum bytes exceeded." in run.service.log()
+        await waits_without_acknowledging(run)
+        config.max_bytes = -1
+        await run.jetstream.update_stream(config)
+        await run.service.says("the state can be stored again")
+        await equal(run)
+
+    play(binary, tmp_path, scenario, state="kv:STATE")
+
+
+def test_a_deleted_bucket_is_said_and_one_made_anew_is_one_sentence(binary: Path, tmp_path: Path) -> None:
+    async def scenario(run: Run) -> None:
+        await run.more("ALERTS", 20)
+        await run.jetstream.delete_key_value("STATE")
+        await run.service.says("in bucket STATE: no response from stream. Nothing is acknowledged")
+        await waits_without_acknowledging(run)
+        await run.jetstream.create_key_value(bucket="STATE", history=1)
+        assert await run.service.ended() == 2
+        assert "bucket STATE was removed while thenwire was running; start it again." in run.service.log()
+        assert "Traceback" not in run.service.log()
+        run.service.start()
+        await run.service.says("there is no state in bucket STATE yet: beginning without any")
+        await run.service.ready()
+
+    play(binary, tmp_path, scenario, state="kv:STATE")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats
 import pytest
 
@@ -17,6 +19,7 @@ from engine.cli.running_rules import begin, in_force_at
 from engine.service.checkpoints.sqlite import SqliteStore
 from engine.service.embedded import EmbeddedServer, find_server
 from engine.service.errors import ServiceError, SettingsError
+from engine.service.operations.operating import Operations
 from engine.service.rules import watch as watching
 from engine.service.rules.bucket import MANIFEST, push, put_text
 from engine.service.rules.collect import collect
@@ -109,6 +112,7 @@ class Bench:
                 on_ready=on_ready,
                 store=store,
                 companions=[watch.run],
+                observer=Operations(watch.reload, None, watch.status),
             )
         )
         waiting = asyncio.create_task(ready.wait())
@@ -319,5 +323,60 @@ def test_a_set_from_a_bucket(tmp_path: Path, binary: Path, monkeypatch: pytest.M
         assert found["hash"] == processor.in_force.bundle.hash
         assert found["refused"]["sentence"].startswith("the manifest names a file")
         await bench.stop()
+
+    scenario(tmp_path, binary, act)
+
+
+BAD = "EVENT a { host: string }\nRULE chain { WHEN nobody }\n"
+
+
+def test_a_restart_with_files_that_are_refused_goes_on_with_the_rules_of_the_state(
+    tmp_path: Path, binary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(bench: Bench) -> None:
+        (bench.rules / "x.rule").write_text(BAD)
+        with pytest.raises(ServiceError, match="No rule is left to run: it has 1 error"):
+            await bench.start()
+        (bench.rules / "x.rule").write_text(text())
+        processor = await bench.start()
+        await bench.send("a", x=5)
+        await bench.until(lambda: processor.events == 1)
+        await asyncio.sleep(0.3)
+        await bench.kill()
+        (bench.rules / "x.rule").write_text(BAD)
+        processor = await bench.start()
+        await bench.until(lambda: bool(bench.letters))
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 1)
+        (bench.rules / "x.rule").write_text(text(severity="high"))
+        await bench.until(lambda: processor.reloads == 1)
+        await bench.stop()
+
+    scenario(tmp_path, binary, act)
+    assert "the new rules are refused: it has 1 error; the rules" in caplog.text
+
+
+def test_a_service_with_rules_from_files_says_what_is_in_force(tmp_path: Path, binary: Path) -> None:
+    async def act(bench: Bench) -> None:
+        (bench.rules / "x.rule").write_text(text())
+        bench.settings = msgspec.structs.replace(bench.settings, endpoints=True)
+        processor = await bench.start()
+        await bench.send("a", x=5)
+        (bench.rules / "x.rule").write_text(text(limit=4))
+        await bench.until(lambda: processor.reloads == 1)
+        (bench.rules / "x.rule").write_text(BAD)
+        await bench.until(lambda: bool(bench.letters))
+        environment = {**os.environ, "NATS_TOKEN": bench.server.token}
+        asked = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "engine.cli", "rules", "status", "--servers", bench.server.url),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await asked.communicate()
+        await bench.stop()
+        lines = said.decode().splitlines()
+        assert lines[0].startswith(f"{processor.in_force.bundle.hash}: 1 rule in force since sequence ")
+        assert lines[1].endswith(": it has 1 error")
+        assert lines[2].startswith("draining until ")
 
     scenario(tmp_path, binary, act)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,9 +203,9 @@ def test_sets_that_are_refused() -> None:
 
 def test_a_record_that_is_damaged_is_refused() -> None:
     running = Short("EVENT a { x: int } RULE r { WHEN a }")
-    record, _ = running.force.snapshot()
+    record, state = running.force.snapshot()
     with pytest.raises(OtherState, match="the record of the rules in force is damaged"):
-        InForce.resume(record[: len(record) // 2])
+        InForce.restore(record[: len(record) // 2], state)
 
 
 def test_the_same_set_has_the_same_hash() -> None:
@@ -214,3 +215,36 @@ def test_the_same_set_has_the_same_hash() -> None:
     )
     assert one.bundle.hash != two.bundle.hash
     assert one.bundle.hash == prepared("EVENT a { x: int } RULE r { WHEN a }").bundle.hash
+
+
+def test_an_old_version_goes_on_with_the_entries_that_were_in_force() -> None:
+    text = """
+    EVENT a {{ x: int }}  EVENT b {{ app: string }}
+    LIST known = ["mail"]
+    RULE r {{ WHEN a [x > {}] THEN b [app IN LIST known] WITHIN 60s }}
+    """
+    running = Short(text.format(1))
+    running.force.matcher.replace_list("known", ["chat"])
+    running.tell("a", x=5)
+    running.swap(text.format(2))
+    assert len(running.tell("b", app="mail")) == 0
+    running.crash()
+    # The old one; the new one has seen no first step.
+    assert len(running.tell("b", app="chat")) == 1
+
+
+def test_a_list_file_that_is_gone_does_not_keep_the_state_from_being_taken_up(tmp_path: Path) -> None:
+    (tmp_path / "known.txt").write_text("mail\n")
+    text = (
+        "EVENT a { x: int }  EVENT b { app: string }\n"
+        f'LIST known FROM "{tmp_path / "known.txt"}" REFRESH 5m\n'
+        "RULE r { WHEN a [x > %d] THEN b [app IN LIST known] WITHIN 60s }"
+    )
+    running = Short(text % 1)
+    running.tell("a", x=5)
+    running.swap(text % 2)
+    running.tell("a", x=5)
+    # The set that follows needs it no more, and the service is started anew for it.
+    (tmp_path / "known.txt").unlink()
+    running.crash()
+    assert sorted(len(alert.steps) for alert in running.tell("b", app="mail")) == [2, 2]

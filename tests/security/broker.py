@@ -22,8 +22,16 @@ _PATIENCE_SECONDS = 20.0
 class Broker:
     """A server on a port of its own choice on 127.0.0.1, ended by its process id."""
 
-    def __init__(self, binary: Path, directory: Path, configuration: str = "", scheme: str = "nats") -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: Path,
+        configuration: str = "",
+        scheme: str = "nats",
+        domain: str | None = None,
+    ) -> None:
         self.directory = directory
+        self._domain = "" if domain is None else f", domain: {domain}"
         self.port = 0
         self._binary = binary
         self._configuration = configuration
@@ -64,7 +72,7 @@ class Broker:
             f'listen: "127.0.0.1:{self.port or -1}"\n'
             f'ports_file_dir: "{self.directory}"\n'
             f'log_file: "{self.directory}/server.log"\n'
-            f'jetstream {{ store_dir: "{self.directory}" }}\n{self._configuration}\n'
+            f'jetstream {{ store_dir: "{self.directory}"{self._domain} }}\n{self._configuration}\n'
         )
         return path
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import nats
 import pytest
 from broker import Broker
-from nats.js.api import KeyValueConfig
+from documented_users import (
+    FILE,
+    PATIENCE_SECONDS,
+    RULES,
+    TEXT,
+    has_done_everything,
+    lacks,
+    listed,
+    operated,
+    without,
+)
 
 import dsl
 from engine.client import alerts
@@ -23,36 +29,10 @@ from engine.service.connection import Connection
 from engine.service.errors import ServiceError
 from engine.service.matching import MatchingProcessor
 from engine.service.operations.operating import Operations
-from engine.service.permissions import Permission, needed, needed_to_read
+from engine.service.permissions import Permission, needed, needed_to_read, refusal
 from engine.service.run import run
 from engine.service.serve import run_loop
 from engine.service.settings import Settings
-
-FILE = Path(__file__).parents[2] / "docs" / "reference" / "nats-users.conf"
-TEXT = FILE.read_text("utf-8")
-RULES = """
-EVENT flow LATE 1m { app: string }
-EVENT crash { app: string }
-EVENT silence { app: string }
-RULE flow then crash { BY device, app WHEN flow THEN crash WITHIN 10m SEVERITY high }
-RULE flow then nothing { BY device, app WHEN flow THEN NO silence FOR 10m SEVERITY low }
-"""
-STREAMS = {
-    "EVENTS": ["events.>"],
-    "ALERTS": ["alerts.>"],
-    "OCSF": ["ocsf.>"],
-    "DLQ": ["dlq.thenwire.>", "late.thenwire.>"],
-}
-NOW_MS = 1_772_438_400_000
-MESSAGES = [
-    {"kind": "flow", "device": "d1", "app": "a", "time": NOW_MS},
-    {"kind": "crash", "device": "d1", "app": "a", "time": NOW_MS + 60_000},
-    {"kind": "flow", "device": "d1", "app": "a", "time": NOW_MS + 3_600_000},
-    # Late by an hour, and one without a time.
-    {"kind": "flow", "device": "d1", "app": "a", "time": NOW_MS + 1},
-    {"kind": "flow", "device": "d1", "app": "a"},
-]
-PATIENCE_SECONDS = 20
 
 
 def settings_of(name: str, url: str = "nats://127.0.0.1:1", **more: Any) -> Settings:
@@ -71,32 +51,6 @@ def settings_of(name: str, url: str = "nats://127.0.0.1:1", **more: Any) -> Sett
         **service,
         **more,
     )
-
-
-def listed(name: str) -> list[Permission]:
-    """The permissions of a user, in the order of the file."""
-    block = TEXT[TEXT.index(f"user: {name}\n") :]
-    publish = block[block.index("publish: { allow: [") : block.index("subscribe:")]
-    subscribe = block[block.index("subscribe:") :].partition("] }")[0]
-    line = re.compile(r'^ +"([^"]+)" +#', re.MULTILINE)
-    return [
-        *(Permission("publish", subject, "") for subject in line.findall(publish)),
-        *(Permission("subscribe", subject, "") for subject in line.findall(subscribe)),
-    ]
-
-
-def without(name: str, permission: Permission) -> str:
-    """The file without one permission of one user. Not an empty list: that would allow everything."""
-    start = TEXT.index(f"user: {name}\n")
-    head, rest = TEXT[:start], TEXT[start:]
-    changed = re.sub(
-        rf'^ +"{re.escape(permission.subject)}" +#', '"nothing" #', rest, count=1, flags=re.MULTILINE
-    )
-    assert changed != rest
-    if permission.subject.startswith("$JS.ACK"):
-        # An acknowledgement goes where the message asks for it, so it passes for an answer, for two minutes.
-        changed = changed.replace("allow_responses: true", "")
-    return head + changed
 
 
 SERVICE = listed("thenwire")
@@ -123,23 +77,6 @@ def test_the_reference_lists_them_too() -> None:
     assert [p.subject for p in [*SERVICE, *READER] if f"`{p.subject}`" not in page] == []
 
 
-@asynccontextmanager
-async def operated(broker: Broker, *, direct: bool = True) -> AsyncIterator[Any]:
-    """The operator's connection, with the streams and the bucket there, and events in the input."""
-    client = await nats.connect(broker.url, user="operator", password="operator-secret")
-    try:
-        jetstream = client.jetstream()
-        for name, subjects in STREAMS.items():
-            await jetstream.add_stream(name=name, subjects=subjects, duplicate_window=7200)
-        bucket = KeyValueConfig(bucket="THENWIRE", history=1, direct=direct)
-        await jetstream.create_key_value(bucket)
-        for message in MESSAGES:
-            await jetstream.publish("events.x", msgspec.json.encode(message))
-        yield client
-    finally:
-        await client.close()
-
-
 async def serve(broker: Broker, removed: Permission | None = None) -> None:
     """The service until it has done everything that needs a permission. Raises what ends it."""
     settings = settings_of("thenwire", broker.url)
@@ -157,20 +94,9 @@ async def serve(broker: Broker, removed: Permission | None = None) -> None:
                 store=state_store(settings, os.environ),
             )
         )
-        jetstream = client.jetstream()
-        done = False
         try:
-            while not service.done() and not done:
+            while not service.done() and not await has_done_everything(client):  # noqa: ASYNC110  # in the server
                 await asyncio.sleep(0.02)
-                info = await jetstream.stream_info("EVENTS")
-                position = None
-                if info.state.consumer_count:
-                    position = (await jetstream.consumer_info("EVENTS", "thenwire")).ack_floor
-                stored = [(await jetstream.stream_info(name)).state.messages for name in ("ALERTS", "OCSF")]
-                letters = (await jetstream.stream_info("DLQ")).state.messages
-                # The service's own tick is the message after the last one.
-                done = position is not None and position.stream_seq > len(MESSAGES)
-                done = done and min(stored) >= 1 and letters >= 2
         finally:
             stop.set()
         await service
@@ -190,7 +116,7 @@ def test_a_permission_that_is_missing_is_named(
         pytest.raises(ServiceError) as caught,
     ):
         run_loop(serve(broker, removed))
-    assert str(caught.value) == (f'The NATS user lacks a permission: {removed.verb} to "{removed.subject}".')
+    assert str(caught.value) == lacks(removed)
 
 
 async def read(broker: Broker) -> list[str]:
@@ -230,7 +156,7 @@ def test_a_permission_that_a_subscriber_lacks_is_named(
         pytest.raises(ServiceError) as caught,
     ):
         run_loop(read(broker))
-    assert str(caught.value) == (f'The NATS user lacks a permission: {removed.verb} to "{removed.subject}".')
+    assert str(caught.value) == lacks(removed)
 
 
 def test_the_users_may_nothing_else(tmp_path: Path, server_binary: Path) -> None:
@@ -267,3 +193,20 @@ def test_the_users_may_nothing_else(tmp_path: Path, server_binary: Path) -> None
             for subject in subjects:
                 said = run_loop(tried(broker, name, subject))
                 assert said == f'The NATS user lacks a permission: publish to "{subject.lower()}".'
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        ("$js.hub.api.stream.info.events", "$JS.hub.API.STREAM.INFO.EVENTS"),
+        ("$js.api.stream.info.events", "$JS.API.STREAM.INFO.EVENTS"),
+        ("$js.ack.events.thenwire.1.5.5.1795415306306790936.0", "$JS.ACK.EVENTS.thenwire.>"),
+        ("$js.ack.hub.szmpdrwd.events.thenwire.1.5.5.1795415306306790936.0", "$JS.ACK.*.*.EVENTS.thenwire.>"),
+    ],
+)
+def test_a_missing_permission_is_named_in_the_form_that_the_server_looked_at(error: str, named: str) -> None:
+    settings = msgspec.structs.replace(settings_of("thenwire"), jetstream_domain="hub")
+    found = refusal(f'nats: permissions violation for publish to "{error}"', needed(settings))
+    assert found is not None
+    # Not taken for an answer to somebody, which would only be a line in the log.
+    assert (found.what, found.is_answer) == (f'publish to "{named}"', False)

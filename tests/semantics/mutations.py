@@ -73,7 +73,7 @@ FAULTS: dict[str, list[Patch]] = {
     ],
     "ties are reversed": [("kept", "else (time, position)", "else (time, -position)")],
     "the start of an interval is ignored": [
-        ("kept", "self.begin = time if start is None else start", "self.begin = time"),
+        ("kept", "order, time if start is None else start, mask", "order, time, mask"),
     ],
     "vetoes act after selection": [
         (
@@ -192,7 +192,7 @@ FAULTS: dict[str, list[Patch]] = {
     ],
     "what follows NO may come at the deadline": [
         ("hunt", "and time >= w.closing.time:", "and time > w.closing.time:"),
-        ("elements", "self.order = (time, AFTER_ALL)", "self.order = (time, -1)"),
+        ("elements", "time, (time, AFTER_ALL), time", "time, (time, -1), time"),
     ],
     "a look back is short by one": [
         ("hunt", "(first.begin - duration, -1)", "(first.begin - duration + 1, -1)"),
@@ -214,8 +214,8 @@ FAULTS: dict[str, list[Patch]] = {
     "a count is off by one": [
         (
             "hunt_groups",
-            "Group(members, at, size) if amount >= level.amount",
-            "Group(members, at, size) if amount > level.amount",
+            "group_of(members, at, size) if amount >= level.amount",
+            "group_of(members, at, size) if amount > level.amount",
         ),
     ],
     "a count window is exclusive": [
@@ -321,8 +321,8 @@ FAULTS: dict[str, list[Patch]] = {
     "a rule that rests is not woken": [
         (
             "log_runtime",
-            "elif late or not automaton.waits or mask & self._start_mask:",
-            "elif late or not automaton.waits:",
+            "(late or not automaton.waits or mask & self._start_mask):",
+            "(late or not automaton.waits):",
         ),
     ],
     "a rule begins without what was kept": [

@@ -22,7 +22,7 @@ from engine.events import BadEvent
 from engine.plan import Optimisations
 
 NEVER = 1 << 30
-NONE = Optimisations(pairs=False, logs=False, light=False, index_from=NEVER)
+NONE = Optimisations(pairs=False, logs=False, light=False, index_from=NEVER, creates=False)
 EVERYTHING = Optimisations(index_from=1, index_group=1)
 EACH = {
     "all, and an index for every source": EVERYTHING,
@@ -30,9 +30,11 @@ EACH = {
     "pairs alone": msgspec.structs.replace(NONE, pairs=True),
     "logs alone": msgspec.structs.replace(NONE, logs=True),
     "light alone": msgspec.structs.replace(NONE, light=True),
+    "creates alone": msgspec.structs.replace(NONE, creates=True),
     "index alone": msgspec.structs.replace(NONE, index_from=1, index_group=1),
     "all but pairs": msgspec.structs.replace(EVERYTHING, pairs=False),
     "all but logs": msgspec.structs.replace(EVERYTHING, logs=False),
+    "all but creates": msgspec.structs.replace(EVERYTHING, creates=False),
     "all but light": msgspec.structs.replace(EVERYTHING, light=False),
 }
 SLICES = 3

@@ -9,8 +9,18 @@ import pytest
 from engine.service.changes import at_once
 from engine.service.checkpoints import barrier as module
 from engine.service.checkpoints.barrier import Barrier
-from engine.service.checkpoints.model import Checkpoint, Stateful, StoreUnavailableError
+from engine.service.checkpoints.model import Checkpoint, Mark, Stateful, StoreUnavailableError
 from engine.service.errors import ServiceError
+
+MARK: dict[str, Any] = {
+    "generation": 1,
+    "stream": "EVENTS",
+    "stream_created": "today",
+    "sequence": 1,
+    "received_ms": 1,
+    "written_ms": 1,
+    "rules": "r",
+}
 
 
 class FakeCut:
@@ -37,6 +47,9 @@ class Clock:
         return self.now
 
     def monotonic(self) -> float:
+        return self.now
+
+    def thread_time(self) -> float:
         return self.now
 
     def time(self) -> float:
@@ -83,7 +96,8 @@ class Everything:
         self.log.append("commit")
         if self.fails:
             raise self.fails.pop(0)
-        self.stored.append(checkpoint)
+        # The barrier takes the devices out again when it is done.
+        self.stored.append(Checkpoint(checkpoint.mark, checkpoint.shared, dict(checkpoint.devices)))
 
 
 def _barrier(all_of_it: Everything, monkeypatch: pytest.MonkeyPatch) -> Barrier:
@@ -198,6 +212,31 @@ def test_a_state_that_cannot_be_taken_ends_the_service_and_stores_nothing(
     with pytest.raises(ServiceError, match=rf"The state cannot be {word}: KeyError: 'a bug'\."):
         asyncio.run(barrier.store(1, 0))
     assert fake.stored == []
+
+
+def test_a_processor_that_begins_with_nothing_is_told_that_there_will_be_cuts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NotesToo(Everything):
+        def note_changes(self) -> None:
+            self.log.append("note")
+
+    fake = NotesToo(1)
+    barrier = _barrier(fake, monkeypatch)
+    assert fake.log == ["note"]
+    barrier.begin(Mark(**MARK), "today")
+    assert fake.log == ["note"]
+
+
+def test_a_busy_machine_makes_slices_no_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Everything(200)
+    barrier = _barrier(fake, monkeypatch)
+    # By the clock all takes ten times as long as the thread works.
+    monkeypatch.setattr(fake.clock, "thread_time", lambda: fake.clock.now / 10)
+    asyncio.run(barrier.store(1, 0))
+    sizes = [int(line.split()[1]) for line in fake.log if line.startswith("pack")]
+    assert sizes[2:-2]
+    assert set(sizes[2:-2]) <= {29, 30}
 
 
 def test_a_change_without_a_record_is_made_at_once() -> None:

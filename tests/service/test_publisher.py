@@ -224,3 +224,60 @@ def test_hostile_headers_stay_on_their_line() -> None:
         assert headers == {"Nats-Msg-Id": "id=0D=0AX=3A=20y", "Note": "a?PUB b"}
 
     _run(scenario)
+
+
+def test_a_revision_leaves_when_the_one_before_it_is_stored() -> None:
+    """A stream that refuses the first may take the second a moment later."""
+
+    async def scenario(publisher: Publisher, connection: FakeConnection) -> None:
+        client = connection.client
+        for name in ("a.1", "b.1", "a.2", "ocsf:a.1", "a.3", "dlq:EVENTS:1:0:bad_time"):
+            publisher.enqueue(_message(name))
+        others = ["a.1", "b.1", "ocsf:a.1", "dlq:EVENTS:1:0:bad_time"]
+        await _until(lambda: len(client.sent) == 4)
+        await client.answer(0, b'{"error":{"code":503,"err_code":10077,"description":"maximum bytes"}}')
+        for position in (1, 2, 3):
+            await client.answer(position)
+        await _until(lambda: len(client.sent) == 5)
+        assert client.ids() == [*others, "a.1"]
+        publisher.enqueue(_message("a.4"))
+        for position, following in ((4, "a.2"), (5, "a.3"), (6, "a.4")):
+            await client.answer(position)
+            await _until(lambda: client.ids()[-1] == following)  # noqa: B023  # within the turn
+            assert client.ids()[-1] == following
+        await client.answer(7)
+        await publisher.settled(publisher.last_number)
+        # None is under way any more, so a later one does not wait.
+        publisher.enqueue(_message("a.5"))
+        await _until(lambda: client.ids()[-1] == "a.5")
+
+    _run(scenario, timeout=0.2)
+
+
+def test_a_revision_that_no_stream_takes_lets_the_next_one_go() -> None:
+    async def scenario(publisher: Publisher, connection: FakeConnection) -> None:
+        publisher.enqueue(_message("a.1", b"x" * 2000))
+        publisher.enqueue(_message("a.2"))
+        await _until(lambda: connection.client.ids() == ["a.2"])
+        assert publisher.refused == 1
+
+    _run(scenario)
+
+
+def test_after_a_reconnect_revisions_still_wait_for_each_other() -> None:
+    async def scenario(publisher: Publisher, connection: FakeConnection) -> None:
+        client = connection.client
+        for name in ("a.1", "a.2", "b.1"):
+            publisher.enqueue(_message(name))
+        await _until(lambda: len(client.sent) == 2)
+        for callback in connection.on_reconnect:
+            callback()
+        await _until(lambda: len(client.sent) == 4)
+        assert client.ids() == ["a.1", "b.1", "a.1", "b.1"]
+        # The answer to either attempt will do; the second is to nobody.
+        await client.answer(0)
+        await client.answer(2)
+        await _until(lambda: len(client.sent) == 5)
+        assert client.ids()[-1] == "a.2"
+
+    _run(scenario)

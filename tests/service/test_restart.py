@@ -358,9 +358,8 @@ def test_a_state_that_another_process_took_over_ends_the_service(tools: Any) -> 
     tools.with_server(scenario)
 
 
-def test_an_event_that_the_engine_fails_on_takes_nothing_with_it(
-    tools: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_an_event_that_the_engine_fails_on_takes_nothing_with_it(tools: Any, together: bool) -> None:
     async def scenario(server: Any) -> None:
         path = tools.directory / "state"
         settings = tools.settings(server, **options())
@@ -372,7 +371,18 @@ def test_an_event_that_the_engine_fails_on_takes_nothing_with_it(
                 raise RuntimeError("a bug")
             return feed(event, position)
 
+        def together_fails_once(events: Any, position: int, step: int, refuse: Any) -> Any:
+            said: list[Any] = []
+            for number, one in enumerate(events):
+                try:
+                    said += fails_once(one, position + number * step)
+                except RuntimeError as error:
+                    refuse(error, position + number * step)
+            return said
+
         processor.matcher.feed = fails_once
+        stand_in: Any = together_fails_once if together else None
+        processor.matcher.feed_decoded = stand_in
         async with tools.client(server) as client:
             await make_stream(client)
             batch = [
@@ -383,7 +393,7 @@ def test_an_event_that_the_engine_fails_on_takes_nothing_with_it(
             ]
             async with tools.service(settings, processor, store=SqliteStore(path)) as service:
                 await publish(client, b"[" + b",".join(batch) + b"]")
-                await tools.until(lambda: processor.events == 4)
+                await tools.until(lambda: processor.failed == 1)
                 await read_all(client)
                 report = await service.stopped()
             assert report.published == {"alerts": 1, "dlq": 1}

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.service.checkpoints import sqlite as sqlite_module
 from engine.service.checkpoints.bucket import BucketStore
 from engine.service.checkpoints.model import Checkpoint, Mark, Saved, StateStore, StoreUnavailableError
 from engine.service.checkpoints.places import default_file, state_store
@@ -99,6 +101,42 @@ def _with_stores(
 
 
 BOTH = pytest.mark.parametrize("kind", ["file", "bucket"])
+
+
+@BOTH
+def test_many_changes_and_removals_leave_what_they_should(tools: Any, kind: str) -> None:
+    random = Random(1)
+    names = [
+        f"{head}{number}" for head in ("", "\0l", "\0f1:\xa3", "\ud800", HOSTILE) for number in range(300)
+    ]
+
+    async def scenario(another: Any) -> None:
+        store = await another()
+        right: dict[str, bytes] = {}
+        for generation in range(1, 6):
+            some = random.sample(names, 900)
+            changed = {name: None if random.random() < 0.3 else random.randbytes(20) for name in some}
+            await store.commit(checkpoint(generation, changed))
+            right = {name: state for name, state in {**right, **changed}.items() if state is not None}
+            assert dict((await loaded(await another())).devices) == right
+
+    _with_stores(tools, kind, scenario)
+
+
+def test_a_checkpoint_is_written_in_the_order_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "_SORTED_AT_ONCE", 7)
+    monkeypatch.setattr(sqlite_module, "_ROWS_IN_A_STATEMENT", 3)
+    names = [f"d{number:03}" for number in range(50)]
+    written: list[bytes] = []
+
+    class Database:
+        def execute(self, statement: str, values: list[bytes]) -> None:
+            written.extend(values[::2] if statement.startswith("INSERT") else values)
+
+    database: Any = Database()
+    shuffled = Random(2).sample(names, 50)
+    sqlite_module._write(database, dict.fromkeys(shuffled, b"x"))
+    assert written == [name.encode() for name in names]
 
 
 @BOTH
@@ -196,6 +234,48 @@ def test_half_a_checkpoint_in_a_bucket_is_never_read(tools: Any, monkeypatch: py
             assert (await loaded(other)).devices == [("a", b"2")]
 
     asyncio.run(inside())
+
+
+@pytest.mark.parametrize("how", ["deleted", "purged", "manifest only"])
+def test_a_bucket_that_was_emptied_meanwhile_is_a_sentence(tools: Any, how: str) -> None:
+    async def scenario() -> None:
+        async with _connected(tools) as connection:
+            store = BucketStore("STATE", "x", create=True)
+            await store.open(connection)
+            for generation in range(1, 4):
+                await store.commit(checkpoint(generation, {"d": b"1"}))
+            jetstream = connection.jetstream()
+            if how == "manifest only":
+                await (await jetstream.key_value("STATE")).delete("x.manifest")
+            else:
+                await jetstream.purge_stream("KV_STATE")
+            if how == "deleted":
+                await jetstream.delete_key_value("STATE")
+                with pytest.raises(StoreUnavailableError, match="no response from stream"):
+                    await store.commit(checkpoint(4, {"d": b"1"}))
+                await jetstream.create_key_value(bucket="STATE")
+            with pytest.raises(ServiceError) as caught:
+                await store.commit(checkpoint(4, {"d": b"1"}))
+            assert str(caught.value) == (
+                "The state in bucket STATE was removed while thenwire was running; start it again."
+            )
+
+    asyncio.run(scenario())
+
+
+def test_who_was_replaced_in_a_bucket_is_told_so_though_his_parts_are_gone(tools: Any) -> None:
+    async def scenario() -> None:
+        async with _connected(tools) as connection:
+            first, second = (BucketStore("STATE", "x", create=True) for _ in range(2))
+            await first.open(connection)
+            await first.commit(checkpoint(1, {"d": b"1"}))
+            await second.open(connection)
+            for generation in range(2, 6):
+                await second.commit(checkpoint(generation, {"d": b"2"}))
+            with pytest.raises(ServiceError, match="Another thenwire has written to bucket STATE"):
+                await first.commit(checkpoint(2, {"d": b"3"}))
+
+    asyncio.run(scenario())
 
 
 def test_a_bucket_that_may_not_be_made_is_a_sentence(tools: Any) -> None:

@@ -19,6 +19,7 @@ from engine.service.checkpoints.model import (
     Checkpoint,
     Cutting,
     Mark,
+    Noting,
     Stateful,
     StateStore,
     StoreUnavailableError,
@@ -31,6 +32,7 @@ SLICE_SECONDS: Final = 0.003
 """What packing one slice should take."""
 _FIRST_SLICE: Final = 16
 _MOST_IN_A_SLICE: Final = 100_000
+_LET_GO_AT_ONCE: Final = 2_000
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 _COMPLAIN_EVERY_SECONDS: Final = 10.0
 
@@ -79,7 +81,10 @@ class Barrier:
     def begin(self, mark: Mark | None, stream_created: str) -> None:
         """Go on after the checkpoint ``mark``, or from none."""
         self._created = stream_created
-        if mark is not None:
+        if mark is None:
+            if isinstance(self._processor, Noting):
+                self._processor.note_changes()
+        else:
             self._generation = mark.generation
             self.stored = mark.sequence
             self.committed_at = mark.written_ms / 1000
@@ -95,18 +100,19 @@ class Barrier:
         cut = self._cut()
         mark = self._mark(position, received_ms, final=final)
         last_caused = self._publisher.last_number
-        devices = await self._pack(cut)
+        devices, size = await self._pack(cut)
         await self._publisher.settled(last_caused)
         await self._write(Checkpoint(mark, cut.shared, devices))
         self.stored = position
         self.final = final
         self.seconds = time.monotonic() - began
         self.devices = len(devices)
-        self.bytes = len(cut.shared) + sum(len(name) + len(state or b"") for name, state in devices.items())
+        self.bytes = len(cut.shared) + size
         _log.debug(
             "checkpoint at %d: %d devices, %d bytes, %.0f ms",
             *(position, self.devices, self.bytes, self.seconds * 1000),
         )
+        await self._let_go(devices)
 
     def _cut(self) -> Cutting:
         began = time.perf_counter()
@@ -136,25 +142,36 @@ class Barrier:
             version=__version__,
         )
 
-    async def _pack(self, cut: Cutting) -> dict[str, bytes | None]:
+    async def _pack(self, cut: Cutting) -> tuple[dict[str, bytes | None], int]:
+        """The state of each device, and the bytes of all."""
         devices: dict[str, bytes | None] = {}
+        size = 0
         while True:
             # Others first: the cut itself has just held the loop.
             await asyncio.sleep(0)
-            began = time.perf_counter()
+            # A busy machine makes a slice long by the clock; to make the next ones small would not help.
+            began, worked = time.perf_counter(), time.thread_time()
             try:
                 rows = cut.pack(self._slice)
             except Exception as error:
                 _log.exception("the state cannot be packed")
                 raise ServiceError(f"The state cannot be packed: {type(error).__name__}: {error}.") from None
             if not rows:
-                return devices
+                return devices, size
             devices.update(rows)
-            took = time.perf_counter() - began
-            self._held(took)
+            size += sum(len(name) + len(state or b"") for name, state in rows)
+            self._held(time.perf_counter() - began)
+            took = time.thread_time() - worked
             if len(rows) >= self._slice or took > SLICE_SECONDS:
                 wanted = self._slice * min(2.0, SLICE_SECONDS / max(took, 1e-6))
                 self._slice = min(max(1, int(wanted)), _MOST_IN_A_SLICE)
+
+    async def _let_go(self, devices: dict[str, bytes | None]) -> None:
+        """Give the memory back, in slices as well: a hundred thousand objects take their time."""
+        while devices:
+            for _ in range(min(_LET_GO_AT_ONCE, len(devices))):
+                devices.popitem()
+            await asyncio.sleep(0)
 
     async def _write(self, checkpoint: Checkpoint) -> None:
         attempt = 0

@@ -119,6 +119,9 @@ class BucketStore:
             manifest = await self._write_parts(checkpoint)
             await self._swap(manifest)
             await self._forget_unused(known, manifest)
+        except DamagedStateError:
+            # Its parts are missing. Whether somebody else replaced them, the manifest tells.
+            raise await self._gone(known) from None
         except (NatsError, TimeoutError) as error:
             raise StoreUnavailableError(_reason(error)) from None
 
@@ -211,9 +214,10 @@ class BucketStore:
             self._revision = await self._kv.update(key, value, last=self._revision)
         except KeyWrongLastSequenceError:
             # Ours may have been stored though its acknowledgement was lost.
+            before = self._manifest
             await self._read_manifest()
             if self._manifest != manifest:
-                raise self._replaced() from None
+                raise await self._gone(before) from None
         self._manifest = manifest
 
     async def _forget_unused(self, before: Manifest | None, now: Manifest) -> None:
@@ -233,6 +237,16 @@ class BucketStore:
 
     def _key(self, slot: Slot, chunk: int) -> str:
         return f"{self._state}.{slot.writer}.{slot.number}.{chunk}"
+
+    async def _gone(self, known: Manifest | None) -> ServiceError:
+        """Why the bucket does not hold what was ``known``."""
+        with contextlib.suppress(NatsError, TimeoutError):
+            await self._read_manifest()
+        if self._manifest is None and known is not None:
+            return ServiceError(
+                f"The state in {self.name} was removed while thenwire was running; start it again."
+            )
+        return self._replaced() if self._manifest != known else DamagedStateError(self.name)
 
     def _replaced(self) -> ServiceError:
         return ServiceError(

@@ -97,7 +97,8 @@ class StateStore(Protocol):
         ...
 
     async def commit(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint: all of it or nothing. After a failure only the same may be given again.
+        """Write a checkpoint: all of it or nothing. After a failure only the same may be given again. Once it
+        is written, its devices belong to who gave it, and go.
 
         Raises:
             StoreUnavailableError: it is not written, and may be tried again.
@@ -163,6 +164,15 @@ class Stateful(Protocol):
 
     def renew_lists(self) -> list[str]:
         """Give LISTs the entries that this process has loaded instead of the restored ones; whose differ."""
+        ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A processor whose first cut is quicker when it knows beforehand that there will be one."""
+
+    def note_changes(self) -> None:
+        """It has seen nothing yet, and there will be cuts."""
         ...
 
 

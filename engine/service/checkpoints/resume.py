@@ -54,9 +54,11 @@ async def resume(
         await store.open(connection)
         saved = await store.load()
         if saved is None:
+            _check_begin(processor)
             _log.warning("there is no state in %s yet: beginning without any", store.name)
             return Resumed(None, None)
         if fresh:
+            _check_begin(processor)
             await store.reset()
             _log.warning("the state in %s was thrown away (--fresh)", store.name)
             same = created(stream) == saved.mark.stream_created and settings.input_stream == saved.mark.stream
@@ -73,6 +75,13 @@ async def resume(
         *(len(saved.devices), store.name, mark.sequence, mark.stream),
     )
     return Resumed(mark, mark.sequence)
+
+
+def _check_begin(processor: Stateful) -> None:
+    """A processor may be able to go on from a state only: its rules are in there."""
+    sentence: str | None = getattr(processor, "cannot_begin", None)
+    if sentence is not None:
+        raise ServiceError(sentence)
 
 
 def check_stream(mark: Mark, stream: StreamInfo, name: str, place: str) -> None:

@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from heapq import merge
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,6 +36,10 @@ from engine.service.errors import ServiceError
 APPLICATION_ID: Final = 0x7468656E
 """In the header of the file, so that another program's database is recognised as such (bytes 68 to 71)."""
 _BUSY_SECONDS: Final = 2.0
+_SORTED_AT_ONCE: Final = 4_000
+"""Devices that are sorted in one call, which takes some milliseconds."""
+_ROWS_IN_A_STATEMENT: Final = 200
+"""SQLite allows 999 values in a statement, older ones at least."""
 _Result = TypeVar("_Result")
 
 _TABLES: Final = (
@@ -138,14 +146,24 @@ class SqliteStore:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA journal_size_limit = 67108864")
-            # One that may not write shall learn it now and not at the first checkpoint.
-            database.execute("BEGIN IMMEDIATE")
+            self._try_to_write(database, owner)
+        self._see_file()
+        return database
+
+    def _try_to_write(self, database: sqlite3.Connection, owner: int) -> None:
+        """One that may not write shall learn it now and not at the first checkpoint."""
+        database.execute("BEGIN IMMEDIATE")
+        try:
             for statement in _TABLES:
                 database.execute(statement)
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             database.execute("COMMIT")
-        self._see_file()
-        return database
+        except sqlite3.OperationalError as error:
+            if owner != APPLICATION_ID or error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            # A state that exists is gone on from, and what comes next waits for room.
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
 
     def _see_file(self) -> None:
         """A file that was removed is still written to, and nobody would ever find that."""
@@ -195,6 +213,7 @@ class SqliteStore:
             self._identity_must_stay()
         database = self._open()
         self._see_file()
+        self._empty_log(database, checkpoint)
         database.execute("BEGIN IMMEDIATE")
         try:
             row = database.execute("SELECT generation, mark FROM checkpoint").fetchone()
@@ -207,14 +226,7 @@ class SqliteStore:
                     f"Another thenwire has written to {self.name} meanwhile; give each one a state of its "
                     "own."
                 )
-            database.executemany(
-                "INSERT INTO devices VALUES (?, ?) ON CONFLICT (device) DO UPDATE SET state = excluded.state",
-                [(_key(device), state) for device, state in checkpoint.devices.items() if state is not None],
-            )
-            database.executemany(
-                "DELETE FROM devices WHERE device = ?",
-                [(_key(device),) for device, state in checkpoint.devices.items() if state is None],
-            )
+            _write(database, checkpoint.devices)
             database.execute(
                 "INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?, ?)",
                 (mark.generation, text, checkpoint.shared),
@@ -224,6 +236,26 @@ class SqliteStore:
             if database.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     database.execute("ROLLBACK")
+
+    def _empty_log(self, database: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+        """Bring what is in SQLite's log into the file, after which the log is used from its beginning again.
+
+        Whoever reads the file meanwhile keeps it from that, and the log grows. It must not take the last of
+        the disk: the file could then never grow to take in what is in the log, and nothing could be stored
+        again, however small the state is.
+        """
+        _, logged, emptied = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if logged == emptied:
+            return
+        page = database.execute("PRAGMA page_size").fetchone()[0]
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        owed = max(0, pages * page - self._path.stat().st_size)
+        devices = checkpoint.devices
+        new = len(checkpoint.shared) + sum(len(name) + len(state or b"") for name, state in devices.items())
+        # Each device may stand on a page of its own, which goes into the log as a whole.
+        log = new + min(len(devices), pages) * page
+        if shutil.disk_usage(self._path.parent).free < owed + new + log:
+            raise StoreUnavailableError(_READABLE["SQLITE_FULL"])
 
     def _identity_must_stay(self) -> None:
         """Opening again makes a missing file anew, which would lack all that was stored before."""
@@ -242,6 +274,36 @@ class SqliteStore:
             with contextlib.suppress(sqlite3.Error):
                 self._database.close()
             self._database = None
+
+
+def _write(database: sqlite3.Connection, devices: dict[str, bytes | None]) -> None:
+    """Write what has changed, in the order of the table: in any other, most of its pages are read and written
+    several times.
+
+    The event loop goes on meanwhile, and Python runs one thread at a time. So nothing here is one long call
+    into C, and a statement has many rows: each means to wait once until the loop lets this thread go on.
+    """
+    rows = ((_key(device), state) for device, state in devices.items())
+    runs = []
+    while run := sorted(islice(rows, _SORTED_AT_ONCE), key=_device):
+        runs.append(run)
+    in_order = merge(*runs, key=_device)
+    while some := list(islice(in_order, _ROWS_IN_A_STATEMENT)):
+        kept = [row for row in some if row[1] is not None]
+        if kept:
+            values = ", ".join(["(?, ?)"] * len(kept))
+            database.execute(
+                f"INSERT INTO devices VALUES {values} "
+                "ON CONFLICT (device) DO UPDATE SET state = excluded.state",
+                list(chain.from_iterable(kept)),
+            )
+        if len(kept) < len(some):
+            gone = [row[0] for row in some if row[1] is None]
+            marks = ", ".join("?" * len(gone))
+            database.execute(f"DELETE FROM devices WHERE device IN ({marks})", gone)
+
+
+_device = itemgetter(0)
 
 
 def _key(device: str) -> bytes:

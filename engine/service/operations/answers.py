@@ -100,6 +100,14 @@ class BaselineAnswer(msgspec.Struct, frozen=True):
     left: int
 
 
+class InForceAnswer(msgspec.Struct, frozen=True):
+    """What ``thenwire rules status --json`` prints: the set in force and since when, what drains until when,
+    what is withheld, and what was refused last.
+    """
+
+    status: dict[str, Any]
+
+
 class Done(msgspec.Struct, frozen=True):
     """What was begun, in one sentence."""
 

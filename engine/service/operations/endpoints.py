@@ -63,6 +63,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "BaselineAnswer",
         "What baselines have seen of a device, from the stream",
     ),
+    Endpoint("in_force", None, "InForceAnswer", "Which set is in force since when, and what was refused"),
     Endpoint("reload", None, "Done", "Look for changed rules now"),
     Endpoint("drain", None, "Done", "Take in nothing more, finish, acknowledge, end with exit code 0"),
 )
@@ -87,6 +88,7 @@ class Endpoints:
         status: gives the status.
         reload: looks for changed rules and says in a sentence what became of it; None where rules are read
             once, at the start.
+        in_force: what is in force, as plain data; None where rules are read once.
     """
 
     def __init__(
@@ -94,10 +96,12 @@ class Endpoints:
         running: Running,
         status: Callable[[], Status],
         reload: Callable[[], Awaitable[str]] | None,
+        in_force: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self._running = running
         self._status = status
         self._reload = reload
+        self._in_force = in_force
         self._service: Service | None = None
         self._patterns = [p for plan in plan_streams(running.settings) for p in plan.subjects]
 
@@ -203,6 +207,12 @@ class Endpoints:
     async def _answer_baseline(self, request: a.BaselineRequest) -> Any:
         ruleset, settings = self._matching().ruleset, self._running.settings
         return await self._in_thread(answering.baseline, ruleset, settings, request, int(time.time() * 1_000))
+
+    async def _answer_in_force(self, request: None) -> a.InForceAnswer:
+        del request
+        if self._in_force is None:
+            raise _Refused(501, "This service reads its rules once, at the start.")
+        return a.InForceAnswer(self._in_force())
 
     async def _answer_reload(self, request: None) -> a.Done:
         del request

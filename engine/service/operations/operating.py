@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from nats.errors import Error as NatsError
 
@@ -28,6 +29,7 @@ class Operations:
 
     Args:
         reload: looks for changed rules when asked over NATS; says in a sentence what became of it.
+        in_force: says what is in force, as plain data, when asked over NATS.
         secrets: is told those of the settings in force: the embedded server makes its own.
 
     Attributes:
@@ -35,10 +37,14 @@ class Operations:
     """
 
     def __init__(
-        self, reload: Callable[[], Awaitable[str]] | None = None, secrets: Secrets | None = None
+        self,
+        reload: Callable[[], Awaitable[str]] | None = None,
+        secrets: Secrets | None = None,
+        in_force: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.address = ""
         self._reload = reload
+        self._in_force = in_force
         self._secrets = secrets
         self._http: HttpServer | None = None
         self._endpoints: Endpoints | None = None
@@ -79,7 +85,7 @@ class Operations:
             self._tasks.append(asyncio.create_task(sources.sampler.run()))
         settings = sources.running.settings
         if settings.endpoints if settings.endpoints is not None else settings.embedded:
-            self._endpoints = Endpoints(sources.running, self.status, self._reload)
+            self._endpoints = Endpoints(sources.running, self.status, self._reload, self._in_force)
             try:
                 await self._endpoints.open()
             except NatsError as error:

@@ -41,8 +41,6 @@ def stream_lines(settings: Settings, since: datetime.datetime | None) -> bytes:
         NotAnswered: too much, too slow, or the server refused.
     """
     lines: list[bytes] = []
-    # This connection gives no answers, so whatever it may not publish is a missing permission.
-    settings = msgspec.structs.replace(settings, endpoints=False)
 
     async def collect() -> None:
         size = 0

@@ -1,10 +1,10 @@
 """What events and rules cost, from a few that are timed.
 
-How: a task puts stand-ins in place of the matcher's ways in (``feed``, ``feed_json``, ``feed_many``) and
-leaves. The stand-in that is called next, or a few calls later, times one event, and puts all of them back.
-Between two samples the way of an event is what it was before, so it pays nothing. The pause between samples
-grows with what a sample costs (looking which rules the event fitted grows with their number), so that all of
-it stays below `SHARE` of the time.
+How: a task puts stand-ins in place of the matcher's ways in (`_WAYS`) and leaves. The stand-in that is
+called next, or a few calls later, times one event, and puts all of them back. Between two samples the way of
+an event is what it was before, so it pays nothing. The pause between samples grows with what a sample costs
+(looking which rules the event fitted grows with their number), so that all of it stays below `SHARE` of the
+time.
 
 Which event: the number of the call, and in a call with many events that of the event, go round in `STRIDE`,
 so that the first event of a message, which finds the caches cold, does not stand for all.
@@ -29,7 +29,7 @@ from engine.matcher import Matcher
 SHARE = 0.005
 LEAST_PAUSE_SECONDS = 0.05
 STRIDE = 17
-_WAYS: Final = ("feed", "feed_json", "feed_many")
+_WAYS: Final = ("feed", "feed_json", "feed_many", "feed_decoded")
 
 
 class Cost(msgspec.Struct):
@@ -101,25 +101,28 @@ class Sampler:
 
             return stand_in
 
-        many: Callable[..., list[Alert]] = self._own["feed_many"]
+        def several(many: Callable[..., list[Alert]]) -> Callable[..., list[Alert]]:
+            def stand_in(events: Iterable[Any], position: int, step: int, on_bad: Any) -> list[Alert]:
+                given = list(events)
+                if not given:
+                    return many(given, position, step, on_bad)
+                at = self._number % STRIDE % len(given)
+                out = many(given[:at], position, step, on_bad) if at else []
+                place = position + at * step
+                out += self._timed(matcher, lambda: many(given[at : at + 1], place, step, on_bad))
+                if at + 1 < len(given):
+                    out += many(given[at + 1 :], place + step, step, on_bad)
+                return out
 
-        def stand_in_many(raws: Iterable[bytes], position: int, step: int, on_bad: Any) -> list[Alert]:
-            given = list(raws)
-            if not given:
-                return many(given, position, step, on_bad)
-            at = self._number % STRIDE % len(given)
-            out = many(given[:at], position, step, on_bad) if at else []
-            place = position + at * step
-            out += self._timed(matcher, lambda: many(given[at : at + 1], place, step, on_bad))
-            if at + 1 < len(given):
-                out += many(given[at + 1 :], place + step, step, on_bad)
-            return out
+            return stand_in
 
         stand_ins = {
             "feed": one(self._own["feed"]),
             "feed_json": one(self._own["feed_json"]),
-            "feed_many": stand_in_many,
+            "feed_many": several(self._own["feed_many"]),
         }
+        if self._own["feed_decoded"] is not None:
+            stand_ins["feed_decoded"] = several(self._own["feed_decoded"])
         for way, stand_in in stand_ins.items():
             setattr(matcher, way, stand_in)
 

@@ -17,9 +17,9 @@ import hashlib
 import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from nats.errors import Error as NatsError
@@ -29,9 +29,12 @@ from nats.js.kv import KeyValue
 
 from engine.reload.prepare import Prepared, Refused, prepare
 from engine.service.connection import Connection
+from engine.service.ending import end
 from engine.service.errors import ServiceError
+from engine.service.permissions import needed_for_rules
 from engine.service.settings import Settings
 
+_T = TypeVar("_T")
 _log = logging.getLogger("thenwire.service")
 MANIFEST: Final = "manifest"
 EXCEPTIONS: Final = "exceptions"
@@ -139,17 +142,25 @@ class BucketRules:
     async def text(self, key: str) -> tuple[bytes, int] | None:
         """What stands under a key, and its revision."""
         try:
-            entry = await (await self._kv()).get(key)
+            entry = await self._get(await self._kv(), key)
         except (KeyNotFoundError, NatsError, TimeoutError, ServiceError):
             return None
         return entry.value or b"", int(entry.revision or 0)
 
     async def write_status(self, consumer: str, status: Mapping[str, Any]) -> None:
         """Say what became of the set. What cannot be written is only logged: it changes nothing."""
+        assert self.settings is not None
+        # Of its own: a refusal ends a connection, and this one must not end the reading.
+        connection = Connection(self.settings)
+        connection.permissions = needed_for_rules(self.settings, self._bucket_name)
         try:
-            await (await self._kv()).put(f"status.{consumer}", msgspec.json.encode(status))
+            await connection.open()
+            bucket = await _bucket_of(connection, self._bucket_name)
+            await _asked(connection, bucket.put(f"status.{consumer}", msgspec.json.encode(status)))
         except (NatsError, TimeoutError, ServiceError) as error:
             _log.warning("the status cannot be written to %s: %s", self.name, _reason(error))
+        finally:
+            await connection.close()
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -160,7 +171,7 @@ class BucketRules:
 
     async def _read(self) -> Prepared | Refused | None:
         bucket = await self._kv()
-        entry = await bucket.get(MANIFEST)
+        entry = await self._get(bucket, MANIFEST)
         revision = int(entry.revision or 0)
         if revision == self._taken:
             return None
@@ -180,7 +191,7 @@ class BucketRules:
         contents: dict[str, bytes] = {}
         for file in manifest.files:
             try:
-                value = (await bucket.get(f"files.{file.sha256}")).value or b""
+                value = (await self._get(bucket, f"files.{file.sha256}")).value or b""
             except KeyNotFoundError:
                 raise ValueError(f"the file {file.name} of the manifest is not in the bucket") from None
             if hashlib.sha256(value).hexdigest() != file.sha256:
@@ -195,9 +206,10 @@ class BucketRules:
         await self.close()
         assert self.settings is not None
         connection = Connection(self.settings)
+        connection.permissions = needed_for_rules(self.settings, self._bucket_name)
         try:
             await connection.open()
-            self._bucket = await connection.jetstream(_TIMEOUT_SECONDS).key_value(self._bucket_name)
+            self._bucket = await _bucket_of(connection, self._bucket_name)
         except BucketNotFoundError:
             await connection.close()
             raise ServiceError(f"There is no key-value bucket {self._bucket_name} with rules.") from None
@@ -206,6 +218,10 @@ class BucketRules:
             raise
         self._connection = connection
         return self._bucket
+
+    async def _get(self, bucket: KeyValue, key: str) -> KeyValue.Entry:
+        assert self._connection is not None
+        return await _asked(self._connection, bucket.get(key))
 
     def _complain(self, problem: str) -> None:
         if problem != self._problem:
@@ -254,17 +270,17 @@ async def push(
         ServiceError: one sentence.
     """
     connection = Connection(settings)
+    connection.permissions = needed_for_rules(settings, bucket, write=True)
     try:
         await connection.open()
         jetstream = connection.jetstream(_TIMEOUT_SECONDS)
         try:
-            kv = await jetstream.key_value(bucket)
+            kv = await _bucket_of(connection, bucket)
         except BucketNotFoundError:
             if not settings.manage_streams:
                 raise ServiceError(f"There is no key-value bucket {bucket}.") from None
-            kv = await jetstream.create_key_value(
-                KeyValueConfig(bucket=bucket, description="thenwire: rules", history=16)
-            )
+            wanted = KeyValueConfig(bucket=bucket, description="thenwire: rules", history=16)
+            kv = await _asked(connection, jetstream.create_key_value(wanted))
         most = connection.client.max_payload - 1024
         manifest = []
         new_files = new_bytes = 0
@@ -274,12 +290,13 @@ async def push(
             digest = hashlib.sha256(content).hexdigest()
             manifest.append(ManifestFile(name, digest, len(content)))
             try:
-                await kv.get(f"files.{digest}")
+                await _asked(connection, kv.get(f"files.{digest}"))
             except KeyNotFoundError:
-                await kv.put(f"files.{digest}", content)
+                await _asked(connection, kv.put(f"files.{digest}", content))
                 new_files, new_bytes = new_files + 1, new_bytes + len(content)
         # Last: what it names is there.
-        revision = await kv.put(MANIFEST, msgspec.json.encode(Manifest(tuple(manifest), dict(params))))
+        named = msgspec.json.encode(Manifest(tuple(manifest), dict(params)))
+        revision = await _asked(connection, kv.put(MANIFEST, named))
         return Pushed(int(revision), len(manifest), new_files, new_bytes)
     except (NatsError, TimeoutError) as error:
         raise ServiceError(f"The rules cannot be pushed to bucket {bucket}: {_reason(error)}.") from None
@@ -290,10 +307,11 @@ async def push(
 async def put_text(settings: Settings, bucket: str, key: str, text: bytes) -> int:
     """Write one key of a bucket of rules; its revision. Raises `ServiceError`."""
     connection = Connection(settings)
+    connection.permissions = needed_for_rules(settings, bucket, write=True)
     try:
         await connection.open()
-        kv = await connection.jetstream(_TIMEOUT_SECONDS).key_value(bucket)
-        return int(await kv.put(key, text))
+        kv = await _bucket_of(connection, bucket)
+        return int(await _asked(connection, kv.put(key, text)))
     except (NatsError, TimeoutError) as error:
         raise ServiceError(f"Bucket {bucket} cannot be written: {_reason(error)}.") from None
     finally:
@@ -303,16 +321,39 @@ async def put_text(settings: Settings, bucket: str, key: str, text: bytes) -> in
 async def get_text(settings: Settings, bucket: str, key: str) -> bytes | None:
     """One key of a bucket of rules; None if there is none. Raises `ServiceError`."""
     connection = Connection(settings)
+    connection.permissions = needed_for_rules(settings, bucket, write=True)
     try:
         await connection.open()
-        kv = await connection.jetstream(_TIMEOUT_SECONDS).key_value(bucket)
-        return (await kv.get(key)).value or b""
+        kv = await _bucket_of(connection, bucket)
+        return (await _asked(connection, kv.get(key))).value or b""
     except KeyNotFoundError:
         return None
     except (NatsError, TimeoutError) as error:
         raise ServiceError(f"Bucket {bucket} cannot be read: {_reason(error)}.") from None
     finally:
         await connection.close()
+
+
+async def _bucket_of(connection: Connection, name: str) -> KeyValue:
+    return await _asked(connection, connection.jetstream(_TIMEOUT_SECONDS).key_value(name))
+
+
+async def _asked(connection: Connection, request: Coroutine[Any, Any, _T]) -> _T:
+    """What a request gives. Raises the `ServiceError` with which the connection failed meanwhile: a missing
+    permission is said by the server beside the request, which itself gets no answer.
+    """
+    task = asyncio.ensure_future(request)
+    waiting: list[asyncio.Future[Any]] = [task, connection.failed]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            connection.check()
+        return await task
+    except (NatsError, TimeoutError):
+        connection.check()
+        raise
+    finally:
+        await end(task)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes], among: Path) -> None:

@@ -8,22 +8,25 @@ from typing import Any, Final
 
 import msgspec
 
+import dsl
 from engine.alerts import Alert
 from engine.baselines.declared import OtherState
+from engine.reload.bundle import bundle_of
 from engine.reload.exceptions import Excepted, Problem, read_exceptions
 from engine.reload.in_force import InForce
-from engine.reload.prepare import Prepared, Refused, prepare_loaded
+from engine.reload.prepare import Prepared, Refused, make_matcher, prepare_loaded
 from engine.reload.report import ReloadReport
 from engine.reload.withheld import OFF, Withheld
 from engine.service.checkpoints.model import Cutting
 from engine.service.matching import DEFAULT_MAX_SKEW_MS, MatchingProcessor
 from engine.service.processor import Outgoing
 from engine.service.subjects import header_value
-from engine.state import parts
 
 _log = logging.getLogger("thenwire.service")
 EXCEPTED: Final = "excepted"
 """Stands in the subject of an excepted alert where others have their severity."""
+_FREED: Final = 64
+"""Things of rules that are over which are let go of after each message: some tens of microseconds."""
 HEADER: Final = "Thenwire-Exception"
 
 
@@ -31,7 +34,8 @@ class ReloadingProcessor(MatchingProcessor):
     """A `MatchingProcessor` whose rules are swapped between two messages.
 
     Args:
-        prepared: the set, ready to run.
+        given: the set, ready to run; or why there is none: then only a state that has rules can be gone on
+            from.
         max_skew_ms, ocsf: see `MatchingProcessor`.
 
     Attributes:
@@ -45,19 +49,25 @@ class ReloadingProcessor(MatchingProcessor):
     """The stored state has the rules it belongs to, so that a state of other rules is no obstacle."""
 
     def __init__(
-        self, prepared: Prepared, max_skew_ms: int = DEFAULT_MAX_SKEW_MS, ocsf: bool = False
+        self, given: Prepared | Refused, max_skew_ms: int = DEFAULT_MAX_SKEW_MS, ocsf: bool = False
     ) -> None:
+        prepared = _nothing() if isinstance(given, Refused) else given
         super().__init__(prepared.ruleset, max_skew_ms, ocsf, matcher=prepared.matcher)
         self.in_force = InForce(prepared.bundle, prepared.ruleset, prepared.matcher)
         self.withheld = Withheld()
         self.pending: Prepared | None = None
-        self.refused: Refused | None = None
+        self.refused: Refused | None = given if isinstance(given, Refused) else None
         self.reloads = 0
         """Put in force since the start of the process."""
-        self._given = prepared
+        self._given = given
         self._now = 0
 
-    def process(
+    def _move_on(self, received_ms: int, out: list[Outgoing]) -> None:
+        self._now = received_ms
+        super()._move_on(received_ms, out)
+        self.withheld.forget(received_ms)
+
+    def _also(
         self,
         payload: bytes,
         content_type: str | None,
@@ -65,10 +75,9 @@ class ReloadingProcessor(MatchingProcessor):
         stream: str,
         subject: str,
         received_ms: int,
-    ) -> list[Outgoing]:
-        """See ``engine.service.processor.Processor``."""
-        self._now = received_ms
-        out = super().process(payload, content_type, stream_sequence, stream, subject, received_ms)
+        out: list[Outgoing],
+    ) -> None:
+        """Old versions that drain take the message, too, and what is over is let go of."""
         force = self.in_force
         if force.drains:
             latest = received_ms + self._max_skew_ms
@@ -79,13 +88,12 @@ class ReloadingProcessor(MatchingProcessor):
                 gone = ", ".join(name for drain in force.drains for name in drain.rules)
                 _log.critical("the old versions of %s failed and drain no longer", gone)
                 out.append(self._failed(error, payload, stream_sequence, stream, subject, 0))
-                force.drains = []
+                force.end_drains()
             else:
-                for alert in alerts:
-                    self.alerts += 1
-                    out.extend(self._outgoing(alert))
-        self.withheld.forget(received_ms)
-        return out
+                self._say(alerts, out)
+        if force.leftovers:
+            force.leftovers.free(_FREED, force.matcher.changes)
+        self._goes_further = bool(force.drains or force.leftovers)
 
     def _outgoing(self, alert: Alert) -> list[Outgoing]:
         by = self.withheld.by(alert, self._now)
@@ -108,6 +116,7 @@ class ReloadingProcessor(MatchingProcessor):
         report = self.in_force.swap(prepared, sequence, self._now)
         self.withheld.exceptions = exceptions
         self.use(self.in_force.ruleset, self.in_force.matcher)
+        self._goes_further = bool(self.in_force.drains or self.in_force.leftovers)
         self.reloads += 1
         self.pending = None
         return report
@@ -130,9 +139,8 @@ class ReloadingProcessor(MatchingProcessor):
 
     def cut(self) -> Cutting:
         """The state now, with the rules that it belongs to."""
-        force = self.in_force
-        gone, force.gone = sorted(force.gone), set()
-        return _Cut(force.record(), self.withheld.state(), parts.cut(self.matcher), gone)
+        record, cut = self.in_force.cut()
+        return _Cut(record, self.withheld.state(), cut)
 
     def restore(self, shared: bytes, devices: Iterable[tuple[str, bytes]]) -> None:
         """Go on from a state, under the rules it was stored with. Raises ``engine.state.OtherState``."""
@@ -142,13 +150,18 @@ class ReloadingProcessor(MatchingProcessor):
             raise OtherState(
                 "the state is damaged, or of a service that could not change its rules"
             ) from error
-        self.in_force = InForce.resume(record, self.in_force)
+        self.in_force = InForce.restore_parts(record, inner, devices, self.in_force)
         self.use(self.in_force.ruleset, self.in_force.matcher)
-        parts.restore(self.matcher, inner, devices)
-        self.in_force.look_back()
+        self._goes_further = bool(self.in_force.drains or self.in_force.leftovers)
         self.withheld.restore(withheld)
         self.except_(self.withheld.text)
+        for found in self.ruleset.lists.values():
+            if found.path in self.in_force.unread:
+                # What it holds is known from the state alone.
+                self._loaded.pop(found.name)
         given = self._given
+        if isinstance(given, Refused):
+            return
         if self.in_force.bundle.hash == given.bundle.hash:
             return
         tried = prepare_loaded(given.bundle, given.ruleset)
@@ -161,6 +174,14 @@ class ReloadingProcessor(MatchingProcessor):
             "comes into force",
             *(self.in_force.bundle.hash, given.bundle.hash),
         )
+
+    @property
+    def cannot_begin(self) -> str | None:
+        """Why nothing can be done without a state, as a sentence."""
+        if self.matcher.rules:
+            return None
+        why = f": {self.refused.sentence}" if self.refused is not None else ""
+        return f"No rule is left to run{why}."
 
     def notes(self) -> dict[str, str]:
         """Which rules are in force, and since which message."""
@@ -216,22 +237,18 @@ class ReloadingProcessor(MatchingProcessor):
         }
 
 
+def _nothing() -> Prepared:
+    """A set without rules."""
+    ruleset = dsl.load_text("")
+    return Prepared(bundle_of(ruleset), ruleset, make_matcher(ruleset), 0)
+
+
 class _Cut:
-    """A cut of the matcher, with the rules in front of what belongs to no device, and the devices of which
-    nothing is known since a reload.
-    """
+    """A cut of the matchers, with the rules in front of what belongs to no device."""
 
-    def __init__(self, record: bytes, withheld: bytes, inner: Cutting, gone: list[str]) -> None:
+    def __init__(self, record: bytes, withheld: bytes, inner: Cutting) -> None:
         self.shared = msgspec.msgpack.encode((record, withheld, inner.shared))
-        self._inner = inner
-        self._gone = gone
-
-    def pack(self, most: int) -> list[tuple[str, bytes | None]]:
-        """See `Cutting`."""
-        if self._gone:
-            found, self._gone = self._gone[:most], self._gone[most:]
-            return [(device, None) for device in found]
-        return self._inner.pack(most)
+        self.pack = inner.pack
 
 
 def inner_state(shared: bytes) -> bytes | None:
