@@ -22,11 +22,12 @@ BASELINE known = x OF a BY host USING prevalence
 RULE odd { BY device, host  WHEN a [deviation(usual) > 2] THEN b WITHIN 60s }
 RULE seldom { BY device, host  WHEN a [prevalence(known) < 0.9 OR NOT ready(known)] THEN b WITHIN 60s }
 """
+LATER = "RULE later {{ BY device, host  WHEN c THEN a [deviation(usual) > {}] WITHIN 60s }}"
 VERSIONS = [
     rules(),
     rules(limit=2),
-    rules(limit=2, window="50s", more=LEARNS),
-    rules(limit=4, severity="high", more=LEARNS),
+    rules(limit=2, window="50s", more=LEARNS + LATER.format(1)),
+    rules(limit=4, severity="high", more=LEARNS + LATER.format(1.5)),
     EVENTS + "RULE steady { BY device, host  WHEN c THEN b WITHIN 90s }",
 ]
 
@@ -108,6 +109,37 @@ def test_a_crash_at_any_message_changes_nothing(seed: int) -> None:
         until = min((at for at in swaps if at >= since), default=len(messages) - 1)
         now = [alert for at in range(since, until + 1) for alert in tell(again, messages[at])]
         assert said(now) == said([alert for at in range(since, until + 1) for alert in of_message[at]]), since
+
+
+def test_what_an_old_version_alone_takes_is_stored() -> None:
+    rule = "RULE r {{ BY device, host  WHEN a AS s THEN {} WITHIN 60s }}"
+    running = Running(EVENTS + rule.format("b"))
+    events = [("a", 1), ("a", 2), ("b", 3), ("b", 4)]
+    messages = [
+        Message(n, n * 1000, {"kind": kind, "device": "d", "host": "h", "time": n * 1000, "id": f"e{n}"})
+        for kind, n in events
+    ]
+    for message in messages[:2]:
+        running.take(message)
+    running.swap(EVENTS + rule.format("c"))
+    stored = Stored()
+
+    def checkpoint() -> dict[str, bytes | None]:
+        record, cut = running.force.cut()
+        packed: dict[str, bytes | None] = {}
+        while some := cut.pack(10):
+            packed.update(some)
+        stored.put(record, cut, packed, 0)
+        return packed
+
+    checkpoint()
+    assert checkpoint() == {}
+    # It fits nothing of the version in force.
+    assert len(running.take(messages[2])) == 2
+    assert set(checkpoint()) == {"d"}
+    again = stored.restored()
+    assert said(tell(again, messages[3])) == said(running.take(messages[3]))
+    assert said(tell(stored.restored(), messages[2])) == []
 
 
 def test_what_was_known_to_an_old_version_alone_is_removed_when_it_is_over() -> None:
