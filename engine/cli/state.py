@@ -71,7 +71,7 @@ def inspect(
         facts = msgspec.to_builtins(saved.mark) | {
             "devices": len(of_devices),
             "device_bytes": sum(size for size, _ in sizes),
-            "shared_bytes": len(saved.shared),
+            "shared_bytes": len(saved.shared) + sum(map(len, _of_no_device(saved))),
             "largest": [{"device": name, "bytes": size} for size, name in sizes[:_LARGEST]],
         }
         _print_line(facts)
@@ -85,7 +85,7 @@ def export(
     file: str, *, servers: str | None = None, stream: str | None = None, consumer: str | None = None
 ) -> int:
     """Print a state as JSON lines: first what it is of, then what belongs to no device, then a line for each
-    device.
+    device: under "state" what rules know of it, under "learned" what its baselines do.
 
     The form of what is known of a device belongs to the version that wrote it, and may change. Exit code 1 if
     there is no state in the file.
@@ -108,6 +108,8 @@ def export(
         return 1
     _print_line({"mark": msgspec.to_builtins(saved.mark)})
     _print_line({"bytes": len(saved.shared), "shared": _plain(saved.shared)})
+    for part in _of_no_device(saved):
+        _print_line({"device": None, "bytes": len(part), "learned": _plain(part)})
     for device, states in _by_device(saved).items():
         _print_line(_of_device(device, states))
     return 0
@@ -226,7 +228,7 @@ def _show(saved: Saved, sizes: list[tuple[int, str]]) -> None:
         *((f"list {name}", digest) for name, digest in mark.lists.items()),
         *((name, text) for name, text in mark.notes.items()),
         ("devices", f"{len(sizes):,}, {sum(size for size, _ in sizes):,} bytes"),
-        ("what belongs to none", f"{len(saved.shared):,} bytes"),
+        ("what belongs to none", f"{len(saved.shared) + sum(map(len, _of_no_device(saved))):,} bytes"),
         ("version", f"{mark.version}, format {mark.format}"),
     ]
     for name, value in rows:
@@ -256,7 +258,7 @@ def _one(saved: Saved, device: str, as_json: bool) -> int:
 
 def _by_device(saved: Saved) -> dict[str, dict[str, bytes]]:
     """By device what rules know of it, as ``state``, and what baselines have learned, as ``learned``."""
-    from engine.state.parts import part_of
+    from engine.state.keys import part_of
 
     found: dict[str, dict[str, bytes]] = {}
     for key, part in saved.devices:
@@ -265,6 +267,13 @@ def _by_device(saved: Saved) -> dict[str, dict[str, bytes]]:
             continue
         found.setdefault(device, {})["learned" if is_learned else "state"] = part
     return dict(sorted(found.items()))
+
+
+def _of_no_device(saved: Saved) -> list[bytes]:
+    """What baselines have learned of no device in particular."""
+    from engine.state.keys import part_of
+
+    return [part for key, part in saved.devices if part_of(key)[0] is None]
 
 
 def _of_device(device: str, states: dict[str, bytes]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from engine.reload.report import ReloadReport, RuleReport, state_of
 from engine.reload.since import Begin, look_back
 from engine.reload.transfer import Known, Transferred, known_of, latest, transfer
 from engine.state import parts
-from engine.state.parts import all_keys
+from engine.state.device_parts import all_keys
 
 MOST_DRAINS: Final = 8
 """Old sets that drain at a time; each decodes every message once more. Beyond it the oldest ends early."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.matcher import Matcher
-from engine.state.parts import Changes, fleet_key, known_key, learned_key
+from engine.state.keys import fleet_key, known_key, learned_key
+from engine.state.parts import Changes
 
 
 class Leftovers:

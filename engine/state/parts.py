@@ -18,18 +18,18 @@ others know of a device then stands in its part, under the name of each.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from engine import state
 from engine.baselines.declared import OtherState
-from engine.device_state import ALWAYS_KNOWN, DeviceState
-from engine.rule_runtime import RuleRuntime
 from engine.sightings import SightingsState
-from engine.state import devices, logs
-from engine.state.objects import Plain, Reader, Writer
+from engine.state import devices
+from engine.state.device_parts import all_keys, deadlines, encoded, restore_device
+from engine.state.keys import fleet_key, known_key, learned_key, part_of
+from engine.state.objects import Reader, Writer
 
 if TYPE_CHECKING:
     from engine.matcher import Matcher
@@ -41,40 +41,6 @@ _TWO: Final = b"\x92"
 The part of one matcher has more elements.
 """
 NOBODY: Final[Mapping[str, Any]] = {}
-_LEARNED: Final = "\0l"
-"""A key that begins so is that of what is learned of the device whose id follows."""
-_KNOWN: Final = "\0k"
-"""What rules know stands under the id of its device; where that begins with a zero character, under this and
-the id.
-"""
-
-
-_FLEET: Final = "\0f"
-"""A key that begins so is that of what is learned of no device. The number of the rows follows, a colon, and
-their key as MessagePack, its bytes as the characters of the same numbers.
-"""
-
-
-def known_key(device: str) -> str:
-    """The key of what rules know of a device."""
-    return device if device[:1] != "\0" else _KNOWN + device
-
-
-def learned_key(device: str) -> str:
-    """The key of what is learned of a device."""
-    return _LEARNED + device
-
-
-def fleet_key(index: int, key: Any) -> str:
-    """The key of what is learned of no device, see ``Baselines.encode_key``."""
-    return f"{_FLEET}{index}:{msgspec.msgpack.encode(key).decode('latin-1')}"
-
-
-def part_of(key: str) -> tuple[str | None, bool]:
-    """The device of a part's key, None if it is of none, and whether the part is what is learned."""
-    if key[:1] != "\0":
-        return key, False
-    return None if key.startswith(_FLEET) else key[len(_LEARNED) :], not key.startswith(_KNOWN)
 
 
 class Changes:
@@ -112,7 +78,7 @@ class Changes:
 
     def _learn(self, device: str) -> None:
         if self._noted or self._followed is not None:
-            self.change(_LEARNED + device)
+            self.change(learned_key(device))
 
     def _learn_of_fleet(self, index: int, key: Any) -> None:
         if self._noted or self._followed is not None:
@@ -169,12 +135,12 @@ class Changes:
 
     def _part(self, key: str) -> bytes | None:
         """What is known now under a key, by all whose parts these are."""
-        own = _encoded(self._matcher, key)
+        own = encoded(self._matcher, key)
         if not self._beside:
             return own
         others: dict[str, bytes] = {}
         for name, other in self._beside.items():
-            part = _encoded(other, key)
+            part = encoded(other, key)
             if part is not None:
                 others[name] = part
         return own if not others else msgspec.msgpack.encode([own, others])
@@ -341,11 +307,11 @@ def _restore(matcher: Matcher, rest: list[Any], parts: Iterable[tuple[str, bytes
         if device is None or is_learned:
             matcher.baselines.decode_part(part)
         else:
-            _restore_device(matcher, device, part, known, last, waiting)
+            restore_device(matcher, device, part, known, last, waiting)
     matcher.clocks.restore(clocks)
     for runtime in matcher.runtimes:
         if runtime.plan.fleet:
-            waiting += _deadlines(runtime, runtime.devices.get(""))
+            waiting += deadlines(runtime, runtime.devices.get(""))
     for deadline, rule, clock, device in sorted(waiting):
         kinds_of = matcher.runtimes[rule].plan.clock_kinds[clock]
         matcher.clocks.wait(kinds_of, deadline, rule, device, clock)
@@ -360,85 +326,3 @@ def _restore(matcher: Matcher, rest: list[Any], parts: Iterable[tuple[str, bytes
     matcher.sightings.restore(msgspec.structs.replace(of_devices, last={**of_devices.last, **noted}))
     matcher.baselines.begin_cut()
     matcher.changes.begin()
-
-
-# --- one device
-
-
-def all_keys(matcher: Matcher) -> Iterator[str]:
-    """The keys of all parts under which anything is known."""
-    yield from map(known_key, known_devices(matcher))
-    yield from map(learned_key, matcher.baselines.devices())
-    for index, key in matcher.baselines.fleet_keys():
-        yield fleet_key(index, key)
-
-
-def known_devices(matcher: Matcher) -> set[str]:
-    """Every device of which rules know anything."""
-    found = set(matcher.logs.logs)
-    for runtime in matcher.runtimes:
-        found.update(runtime.devices)
-    for last in matcher.sightings.last.values():
-        found.update(last)
-    return found - {""}
-
-
-def _encoded(matcher: Matcher, key: str) -> bytes | None:
-    """What is known now under a key; None if nothing is."""
-    if key[:1] != "\0":
-        return _known(matcher, key)
-    device = key[len(_LEARNED) :]
-    if key.startswith(_LEARNED):
-        return matcher.baselines.encode_device(device) if device in matcher.baselines else None
-    if key.startswith(_KNOWN):
-        return _known(matcher, device)
-    index, _, packed = device.partition(":")
-    outer = msgspec.msgpack.decode(packed.encode("latin-1"))
-    return matcher.baselines.encode_key(int(index), tuple(outer) if isinstance(outer, list) else outer)
-
-
-def _known(matcher: Matcher, device: str) -> bytes | None:
-    """What rules know of a device now; None if nothing."""
-    writer = Writer()
-    log = matcher.logs.logs.get(device)
-    of_log = None if log is None else logs.log_written(log, writer)
-    rules: list[Plain] = []
-    for runtime in matcher.runtimes:
-        found = None if runtime.plan.fleet else runtime.devices.get(device)
-        if found is not None:
-            rules.append([runtime.plan.index, devices.device_written(found, writer)])
-    seen = {kind: last[device] for kind, last in matcher.sightings.last.items() if device in last}
-    if of_log is None and not rules and not seen:
-        return None
-    return msgspec.msgpack.encode([writer.state, of_log, rules, seen])
-
-
-def _restore_device(
-    matcher: Matcher,
-    device: str,
-    part: bytes,
-    known: Any,
-    last: dict[str, list[tuple[int, str]]],
-    waiting: list[tuple[int, int, int, str]],
-) -> None:
-    tables, of_log, rules, seen = msgspec.msgpack.decode(part, strict=False)
-    reader = Reader(tables, known)
-    if of_log is not None:
-        log = logs.log_restored(of_log, reader)
-        matcher.logs.logs[device] = log
-        matcher.logs.expiry.add(log, log.entries[-1].time if log.entries else 0)
-    for index, row in rules:
-        runtime = matcher.runtimes[index]
-        found = devices.device_restored(runtime, row, reader, matcher.logs)
-        runtime.devices[device] = found
-        ended = runtime.last(found)
-        runtime.expiry.add(found, 0 if ended == ALWAYS_KNOWN else ended)
-        waiting += _deadlines(runtime, found)
-    for kind, time in seen.items():
-        last.setdefault(kind, []).append((time, device))
-
-
-def _deadlines(runtime: RuleRuntime, found: DeviceState | None) -> list[tuple[int, int, int, str]]:
-    if found is None:
-        return []
-    return [(deadline, runtime.plan.index, clock, found.device) for clock, deadline in found.armed.items()]

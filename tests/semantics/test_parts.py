@@ -21,6 +21,7 @@ import engine
 from dsl import model as m
 from engine.baselines.declared import OtherState
 from engine.state import parts
+from engine.state.keys import part_of
 
 SLICES = 2
 
@@ -131,7 +132,7 @@ def packed_all(cut: parts.Cut) -> dict[str, bytes | None]:
 
 
 def devices_in(cut: parts.Cut) -> set[str | None]:
-    return {parts.part_of(key)[0] for key in packed_all(cut)}
+    return {part_of(key)[0] for key in packed_all(cut)}
 
 
 def test_only_devices_that_changed_are_in_a_cut() -> None:

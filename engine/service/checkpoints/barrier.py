@@ -58,8 +58,8 @@ class Barrier:
         """When the last one was, or the one that the run began from: epoch seconds."""
         self.bytes = 0
         """Of the last one."""
-        self.devices = 0
-        """Whose state was in the last one."""
+        self.parts = 0
+        """That were in the last one; a device has two (``engine.state.parts``)."""
         self.seconds = 0.0
         """From the cut of the last one to its end."""
         self.longest_hold = 0.0
@@ -106,11 +106,11 @@ class Barrier:
         self.stored = position
         self.final = final
         self.seconds = time.monotonic() - began
-        self.devices = len(devices)
+        self.parts = len(devices)
         self.bytes = len(cut.shared) + size
         _log.debug(
-            "checkpoint at %d: %d devices, %d bytes, %.0f ms",
-            *(position, self.devices, self.bytes, self.seconds * 1000),
+            "checkpoint at %d: %d parts, %d bytes, %.0f ms",
+            *(position, self.parts, self.bytes, self.seconds * 1000),
         )
         await self._let_go(devices)
 

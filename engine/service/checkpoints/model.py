@@ -60,7 +60,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """What is written at once. ``devices`` are those that have changed; None removes one."""
+    """What is written at once. ``devices`` are the parts that have changed (``engine.state.parts``), by keys
+    of which most are names of devices; None removes one.
+    """
 
     mark: Mark
     shared: bytes
@@ -124,7 +126,7 @@ class Cutting(Protocol):
         ...
 
     def pack(self, most: int) -> list[tuple[str, bytes | None]]:
-        """At most so many more of the changed devices; None for a forgotten one. Empty: all are packed."""
+        """About so many more of the changed parts; None for a forgotten one. Empty: all are packed."""
         ...
 
 

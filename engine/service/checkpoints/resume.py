@@ -14,6 +14,7 @@ from engine.service.connection import Connection
 from engine.service.errors import ServiceError
 from engine.service.settings import Settings
 from engine.state import OtherState
+from engine.state.keys import part_of
 
 _log = logging.getLogger("thenwire.service")
 _CHECKPOINTS_IN_WINDOW = 2
@@ -70,9 +71,10 @@ async def resume(
     await _restore(saved, processor, store.name)
     _warn_of_window(saved.mark, stream, settings)
     mark = saved.mark
+    devices = {part_of(key)[0] for key, _ in saved.devices} - {None}
     _log.info(
         "restored %d devices from %s, at sequence %d of stream %s",
-        *(len(saved.devices), store.name, mark.sequence, mark.stream),
+        *(len(devices), store.name, mark.sequence, mark.stream),
     )
     return Resumed(mark, mark.sequence)
 

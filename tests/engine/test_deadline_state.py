@@ -1,0 +1,36 @@
+"""Deadlines of no device are stored apart from those of devices."""
+
+from __future__ import annotations
+
+from engine.clocks import Clocks
+
+
+def made() -> Clocks:
+    clocks = Clocks({"a": 0, "b": 0})
+    clocks.watch(("a",))
+    clocks.watch(("b",))
+    return clocks
+
+
+def test_only_those_of_no_device_that_still_wait_are_given() -> None:
+    clocks = made()
+    for number in range(5):
+        clocks.wait(("a",), 10 * number, 0, f"d{number}", 1)
+    for deadline in (30, 5, 30):
+        clocks.wait(("a",), deadline, 3, None, 2)
+    clocks.wait(("b",), 1, 3, None, 2)
+    own = [[["a"], [[30, 3, "", 2, True]]], [["a"], [[30, 3, "", 2, True]]], [["b"], [[1, 3, "", 2, True]]]]
+    assert [due.deadline for due in clocks.seen("a", 21)] == [0, 5, 10, 20]
+    assert clocks.state(of_devices=False)[5] == own
+    assert sum(len(heap) for _, heap in clocks.state()[5]) == 2 + 2 + 1
+
+    again = made()
+    again.restore(clocks.state(of_devices=False))
+    again.wait(("a",), 25, 0, "d", 1)
+    assert [due.deadline for due in again.seen("a", 40)] == [25, 30, 30]
+    assert again.state(of_devices=False)[5] == own[2:]
+
+    whole = made()
+    whole.restore(clocks.state())
+    assert whole.state() == clocks.state()
+    assert whole.state(of_devices=False)[5] == own
