@@ -12,7 +12,7 @@ from engine.matcher import Matcher
 
 
 def unsay(matcher: Matcher) -> list[Alert]:
-    """Bring everything up to date, and have all that was said so far change no more and suppress nothing.
+    """Have all that was said so far change no more and suppress nothing. ``Matcher.catch_up`` comes first.
 
     Takes time by the number of devices. A rule that has read an alert goes on with it, and is not told if
     evidence that comes late would take it away.
@@ -21,7 +21,6 @@ def unsay(matcher: Matcher) -> list[Alert]:
         Alerts that are no match and can still change: sources that are silent. Whoever publishes has to keep
         their end to himself.
     """
-    matcher.catch_up()
     for runtime in matcher.runtimes:
         for state in runtime.devices.values():
             if state.published or state.counts:
@@ -35,5 +34,3 @@ def _unsay(state: DeviceState) -> None:
         state.counts.clear()
     for published in state.published:
         published.alert = None
-        published.group = ()
-        published.suppressed_by = None

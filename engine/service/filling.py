@@ -96,6 +96,7 @@ class Filling:
         self._count = 0
         self._total = 0
         self._active = False
+        self._known = False
         self._passed = False
         self._acknowledge_after = settings.max_ack_pending // 4
         self._taken = 0
@@ -106,6 +107,8 @@ class Filling:
         """What is being done, for /readyz and the log."""
         if not self._active:
             return ""
+        if self._known:
+            return f"The rules are filled from stream {self._stream}, and their state is being stored."
         return (
             f"The rules are being filled from stream {self._stream}: {self._count:,} of about "
             f"{self._total:,} messages are read."
@@ -135,6 +138,7 @@ class Filling:
             self._processor.begin_filling()
             if start is not None:
                 await self._read(start)
+            self._known = True
             unheard = await asyncio.to_thread(self._processor.end_filling)
             _log.info(
                 "the rules are filled: %d messages read, %d alerts of the past withheld; alerts begin after "

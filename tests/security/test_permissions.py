@@ -77,7 +77,7 @@ def test_the_reference_lists_them_too() -> None:
     assert [p.subject for p in [*SERVICE, *READER] if f"`{p.subject}`" not in page] == []
 
 
-async def serve(broker: Broker, removed: Permission | None = None) -> None:
+async def serve(broker: Broker, removed: Permission | None = None, warm_ms: int | None = None) -> None:
     """The service until it has done everything that needs a permission. Raises what ends it."""
     settings = settings_of("thenwire", broker.url)
     ruleset = dsl.load_text(RULES)
@@ -92,6 +92,7 @@ async def serve(broker: Broker, removed: Permission | None = None) -> None:
                 stop=stop,
                 observer=Operations(),
                 store=state_store(settings, os.environ),
+                warm_ms=warm_ms,
             )
         )
         try:
@@ -105,6 +106,11 @@ async def serve(broker: Broker, removed: Permission | None = None) -> None:
 def test_the_service_works_with_what_the_file_allows(tmp_path: Path, server_binary: Path) -> None:
     with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
         run_loop(serve(broker))
+
+
+def test_filling_rules_from_the_stream_needs_nothing_more(tmp_path: Path, server_binary: Path) -> None:
+    with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
+        run_loop(serve(broker, warm_ms=3_600_000))
 
 
 @pytest.mark.parametrize("removed", SERVICE, ids=lambda p: f"{p.verb} {p.subject}")

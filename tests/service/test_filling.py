@@ -62,6 +62,30 @@ class Watched(ReloadingProcessor):
         return None
 
 
+class Noting(ReloadingProcessor):
+    """Notes which sequences it takes, and which of them together."""
+
+    together = 0
+
+    def process(self, payload: bytes, content_type: str | None, sequence: int, *rest: Any) -> list[Outgoing]:
+        self.__dict__.setdefault("taken", []).append(sequence)
+        return super().process(payload, content_type, sequence, *rest)
+
+    def process_together(self, payloads: Any, first: int, *rest: Any) -> list[Outgoing] | None:
+        found = super().process_together(payloads, first, *rest)
+        if found is not None:
+            self.__dict__.setdefault("taken", []).extend(range(first, first + len(payloads)))
+            self.together += len(payloads)
+        return found
+
+
+class Alone(Noting):
+    """One after the other."""
+
+    def process_together(self, *_: Any) -> None:
+        return None
+
+
 class Bench:
     """A server, a state, and services that begin and end."""
 
@@ -121,9 +145,7 @@ class Bench:
 
         made.at = take
         stop = asyncio.Event()
-        task = asyncio.ensure_future(
-            run(self.settings(), made, stop=stop, store=self.store(), **more)  # type: ignore[arg-type]
-        )
+        task = asyncio.ensure_future(run(self.settings(), made, stop=stop, store=self.store(), **more))
         await taken.wait()
         task.cancel()
         await asyncio.wait([task])
@@ -221,6 +243,32 @@ def test_what_nobody_saw_suppresses_nothing(with_bench: Any, warm: bool) -> None
         assert alert["dedup"]["suppressed"] == 0
 
     with_bench(scenario)
+
+
+def test_what_becomes_complete_by_an_event_after_the_place_is_said(with_bench: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.publish(event("crash", 100_000))
+        await bench.run(event("upload", 50_000), warm_ms=TWO_DAYS)
+        assert await bench.alerts() == [("crash_after_upload", "phone", 1)]
+
+    with_bench(scenario)
+
+
+def test_what_waits_because_of_a_flood_is_of_the_past_too() -> None:
+    made = processor()
+
+    def feed(payload: bytes, sequence: int) -> list[str]:
+        out = made.process(payload, None, sequence, "EVENTS", "events.x", 1_000_000 + sequence)
+        return [one.subject for one in out]
+
+    made.begin_filling()
+    feed(event("crash", 100_000), 1)
+    made.matcher.debt.owed = 1_000_000
+    feed(event("upload", 50_000), 2)
+    assert made.matcher.debt.waiting
+    assert made.end_filling() == 1
+    made.matcher.debt.owed = 0
+    assert feed(event("upload", 900_000), 3) == []
 
 
 def test_after_the_fill_a_restart_goes_on_and_does_not_fill(
@@ -369,6 +417,24 @@ def test_many_messages_are_acknowledged_on_the_way_and_read_whole(with_bench: An
     with_bench(scenario)
 
 
+@pytest.mark.parametrize("kind", [Noting, Alone])
+def test_each_message_is_taken_once_before_or_after_the_place(with_bench: Any, kind: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.run(*PAST)
+        for number in range(3_000):
+            await bench.client.publish("events.x", event("upload", 200_000 + number, "more"))
+        while (await bench.jetstream.stream_info("EVENTS")).state.last_seq < 3_004:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.01)
+        made = processor(kind=kind)
+        more = {"store": bench.store(), "fresh": True, "warm_ms": TWO_DAYS}
+        async with bench.tools.service(bench.settings(), made, **more):
+            await bench.read_all()
+        assert made.taken == list(range(1, 3_005))  # type: ignore[attr-defined]
+        assert (made.together > 1_000) == (kind is Noting)  # type: ignore[attr-defined]
+
+    with_bench(scenario)
+
+
 def test_while_it_fills_it_says_so_and_is_not_ready(with_bench: Any) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.publish(*PAST)
@@ -481,17 +547,13 @@ def test_a_note_leaves_everything_else_of_the_consumer_as_it_is(with_bench: Any)
         settings = bench.settings()
         await bench.run(*PAST)
         jetstream = bench.jetstream
-        before = await find_consumer(jetstream, settings)
-        assert before is not None
-        config = before.config.evolve(metadata={"owner": "us"})
-        await jetstream.add_consumer("EVENTS", config)
+        before: Any = await find_consumer(jetstream, settings)
+        await jetstream.add_consumer("EVENTS", before.config.evolve(metadata={"owner": "us"}))
         await note_at_consumer(jetstream, settings, "x", "1")
-        noted = await find_consumer(jetstream, settings)
-        assert noted is not None
+        noted: Any = await find_consumer(jetstream, settings)
         assert {**noted.config.metadata, "x": "1", "owner": "us"} == noted.config.metadata
         await note_at_consumer(jetstream, settings, "x", None)
-        after = await find_consumer(jetstream, settings)
-        assert after is not None
+        after: Any = await find_consumer(jetstream, settings)
         assert "x" not in after.config.metadata
         assert after.config.metadata["owner"] == "us"
         assert after.config.evolve(metadata=None) == before.config.evolve(metadata=None)
@@ -531,7 +593,7 @@ def test_the_end_of_a_silence_of_the_past_is_not_heard_of() -> None:
     still_silent = sorted(f"d{number}" for number in range(70, 100))
     cut = filled.cut()
     again = processor(text)
-    again.restore(cut.shared, [row for row in cut.pack(10_000) if row[1] is not None])
+    again.restore(cut.shared, [(name, row) for name, row in cut.pack(10_000) if row is not None])
     assert heard_again(other) == sorted([*still_silent, "="])
     assert heard_again(filled) == still_silent
     assert heard_again(again) == still_silent
