@@ -77,7 +77,7 @@ def test_the_reference_lists_them_too() -> None:
     assert [p.subject for p in [*SERVICE, *READER] if f"`{p.subject}`" not in page] == []
 
 
-async def serve(broker: Broker, removed: Permission | None = None, warm_ms: int | None = None) -> None:
+async def serve(broker: Broker, removed: Permission | None = None) -> None:
     """The service until it has done everything that needs a permission. Raises what ends it."""
     settings = settings_of("thenwire", broker.url)
     ruleset = dsl.load_text(RULES)
@@ -92,7 +92,6 @@ async def serve(broker: Broker, removed: Permission | None = None, warm_ms: int 
                 stop=stop,
                 observer=Operations(),
                 store=state_store(settings, os.environ),
-                warm_ms=warm_ms,
             )
         )
         try:
@@ -109,8 +108,23 @@ def test_the_service_works_with_what_the_file_allows(tmp_path: Path, server_bina
 
 
 def test_filling_rules_from_the_stream_needs_nothing_more(tmp_path: Path, server_binary: Path) -> None:
+    async def fill(broker: Broker) -> None:
+        settings = settings_of("thenwire", broker.url)
+        stop, ready = asyncio.Event(), asyncio.Event()
+        processor = MatchingProcessor(dsl.load_text(RULES), ocsf=True)
+        async with asyncio.timeout(PATIENCE_SECONDS), operated(broker):
+            store = state_store(settings, os.environ)
+            more = {"stop": stop, "on_ready": ready.set, "store": store, "warm_ms": 3_600_000}
+            service = asyncio.ensure_future(run(settings, processor, **more))
+            waiting = asyncio.ensure_future(ready.wait())
+            await asyncio.wait([service, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            stop.set()
+            await service
+        assert processor.events > 0
+
     with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
-        run_loop(serve(broker, warm_ms=3_600_000))
+        run_loop(fill(broker))
 
 
 @pytest.mark.parametrize("removed", SERVICE, ids=lambda p: f"{p.verb} {p.subject}")
