@@ -24,7 +24,7 @@ from nats.js.api import StreamInfo
 
 from engine.service.connection import Connection
 from engine.service.consumer import Consumer
-from engine.service.durable import find_consumer, note_at_consumer
+from engine.service.durable import ensure_consumer, find_consumer, note_at_consumer
 from engine.service.errors import ServiceError
 from engine.service.look_back import first_since
 from engine.service.message import content_type
@@ -176,6 +176,9 @@ class Filling:
         begun = None if text is None else Note.read(text)
         if begun is None and before_ms is None:
             return None
+        if found is not None:
+            # One of that name that is not ours must be left as it is.
+            found = await ensure_consumer(jetstream, self._settings)
         last = stream.state.last_seq
         if begun is not None:
             place = begun.place

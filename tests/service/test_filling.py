@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
 
 import dsl
 from engine.cli import main
@@ -20,6 +21,7 @@ from engine.service.checkpoints.bucket import BucketStore
 from engine.service.checkpoints.sqlite import SqliteStore
 from engine.service.connection import Connection
 from engine.service.durable import ensure_consumer, find_consumer, note_at_consumer
+from engine.service.errors import ServiceError
 from engine.service.look_back import Found, first_since
 from engine.service.processor import Outgoing
 from engine.service.rules.processor import ReloadingProcessor
@@ -495,6 +497,18 @@ def test_what_goes_from_the_stream_while_it_fills_is_no_loss(
         await bench.run(event("crash", 120_000, "new"), warm_ms=TWO_DAYS)
         assert await bench.alerts() == [("crash_after_upload", "new", 1)]
         assert "DATA LOSS" not in caplog.text
+
+    with_bench(scenario)
+
+
+def test_a_consumer_that_is_not_ours_is_refused_and_left_as_it_is(with_bench: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.publish(*PAST)
+        config = ConsumerConfig(name="thenwire", durable_name="thenwire", ack_policy=AckPolicy.EXPLICIT)
+        await bench.jetstream.add_consumer("EVENTS", config)
+        with pytest.raises(ServiceError, match="exists, but not with ack policy all"):
+            await bench.run(warm_ms=TWO_DAYS)
+        assert await bench.note() is None
 
     with_bench(scenario)
 
