@@ -35,6 +35,7 @@ def run(
     checkpoint_interval: str | None = None,
     tick_after: str | None = None,
     fresh: Annotated[bool, Parameter(negative="")] = False,
+    warm: str | None = None,
     http: str | None = None,
     endpoints: bool | None = None,
     log_level: str = "info",
@@ -88,6 +89,9 @@ def run(
         5s by default, 0s for never.
     fresh
         Throw a stored state away and begin with an empty one, at the same place of the stream.
+    warm
+        Where the rules begin without a past (a first start, --fresh, --state none): fill them first with what
+        the stream still holds of so long before, such as 48h. Nothing is published of it.
     http
         Serve /healthz, /readyz and /metrics here: a port of 127.0.0.1, or host:port.
     endpoints
@@ -126,6 +130,10 @@ def run(
         raise UsageError(f"--log-level is debug, info, warning or error, not `{log_level}`")
     if log_format is not None and log_format not in logs.FORMATS:
         raise UsageError(f"--log-format is {' or '.join(logs.FORMATS)}, not `{log_format}`")
+    try:
+        warm_ms = None if warm is None else duration_ms(warm)
+    except ValueError as error:
+        raise UsageError(f"--warm: {error}") from None
     secrets = logs.Secrets()
     secrets.hide_login(settings)
     logs.set_up(level, log_format, secrets)
@@ -157,6 +165,7 @@ def run(
             observer=Operations(rule_watch.reload, secrets, rule_watch.status),
             store=store,
             fresh=fresh,
+            warm_ms=warm_ms,
             companions=[rule_watch.run],
         )
     except ServiceError as error:

@@ -19,6 +19,9 @@ MOST: Final = 100_000
 """Withheld alerts that are remembered; beyond it the oldest go, and a later change is published."""
 OFF: Final = "off"
 """What an alert was withheld by when its rule was switched off."""
+PAST: Final = "past"
+"""What an alert was withheld by when it was said of what the service was only filled with."""
+_FOR_EVER: Final = 1 << 62
 _CUT_BY: Final = 1_000
 
 
@@ -56,6 +59,10 @@ class Withheld:
             return None
         self._by_exception[found.id] = self._by_exception.get(found.id, 0) + 1
         return self._note(alert, found.id)
+
+    def note_past(self, alert: Alert) -> None:
+        """An alert that nobody has heard of is not to be heard of, however long it takes to end."""
+        self._of_alert[alert.id] = PAST, _FOR_EVER
 
     def switch(self, off: Collection[str]) -> tuple[list[str], list[str]]:
         """Switch rules off, and those that are not named on again; what is newly off, and newly on."""

@@ -52,7 +52,8 @@ class Consumer:
 
     ``handle`` gets each message, its stream sequence and the time it was
     stored (epoch milliseconds). It is called synchronously and in order; and in its place
-    ``together``, if given, with several of them (`Pull`).
+    ``together``, if given, with several of them (`Pull`). ``for_the_past``: what retention removes before it
+    is read is no loss.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Consumer:
         backpressure: Backpressure,
         handle: Callable[[Msg, int, int], None],
         together: Callable[[list[Received]], None] | None = None,
+        for_the_past: bool = False,
     ) -> None:
         self.acknowledged = 0
         """Stream sequence up to which the server has confirmed our acknowledgement."""
@@ -76,6 +78,7 @@ class Consumer:
         self._backpressure = backpressure
         self._handle = handle
         self._together = together
+        self._for_the_past = for_the_past
         self._stream = settings.input_stream
         self._name = settings.consumer
         self._pull: Pull | None = None
@@ -350,7 +353,7 @@ class Consumer:
         """Count what retention took away from a consumer that had begun to read."""
         next_needed = max(start, self._position + 1)
         delivered = consumer.delivered.stream_seq if consumer.delivered else 0
-        begun = self._position > 0 or delivered > 0
+        begun = (self._position > 0 or delivered > 0) and not self._for_the_past
         first = stream.state.first_seq
         if begun and first > next_needed:
             self.lost += first - next_needed

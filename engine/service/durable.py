@@ -21,9 +21,8 @@ async def ensure_consumer(jetstream: JetStreamContext, settings: Settings) -> Co
 
     Raises `ServiceError` when one of that name exists that would lose or reorder messages.
     """
-    try:
-        info: ConsumerInfo = await jetstream.consumer_info(settings.input_stream, settings.consumer)
-    except NotFoundError:
+    info = await find_consumer(jetstream, settings)
+    if info is None:
         info = await _create(jetstream, settings)
     config = info.config
     named = f"Consumer {settings.consumer} of stream {settings.input_stream}"
@@ -44,7 +43,36 @@ async def ensure_consumer(jetstream: JetStreamContext, settings: Settings) -> Co
     return info
 
 
-async def _create(jetstream: JetStreamContext, settings: Settings) -> ConsumerInfo:
+async def find_consumer(jetstream: JetStreamContext, settings: Settings) -> ConsumerInfo | None:
+    """The consumer as the server has it; None if it has none."""
+    try:
+        info: ConsumerInfo = await jetstream.consumer_info(settings.input_stream, settings.consumer)
+    except NotFoundError:
+        return None
+    return info
+
+
+async def note_at_consumer(
+    jetstream: JetStreamContext, settings: Settings, name: str, text: str | None
+) -> None:
+    """Write a text into the consumer's metadata, or remove it; what is acknowledged stays as it is.
+
+    A consumer that is missing is created with it. Raises as `ensure_consumer`.
+    """
+    found = await find_consumer(jetstream, settings)
+    if found is None:
+        await _create(jetstream, settings, {} if text is None else {name: text})
+        return
+    # The server adds facts of its own, which it makes anew.
+    kept = {k: v for k, v in (found.config.metadata or {}).items() if not k.startswith("_nats") and k != name}
+    if text is not None:
+        kept[name] = text
+    await jetstream.add_consumer(settings.input_stream, found.config.evolve(metadata=kept))
+
+
+async def _create(
+    jetstream: JetStreamContext, settings: Settings, metadata: dict[str, str] | None = None
+) -> ConsumerInfo:
     config = ConsumerConfig(
         name=settings.consumer,
         durable_name=settings.consumer,
@@ -54,6 +82,7 @@ async def _create(jetstream: JetStreamContext, settings: Settings) -> ConsumerIn
         ack_wait=_ACK_WAIT_SECONDS,
         max_deliver=-1,
         max_ack_pending=settings.max_ack_pending,
+        metadata=metadata,
     )
     try:
         info: ConsumerInfo = await jetstream.add_consumer(settings.input_stream, config)

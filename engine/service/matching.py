@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dsl.model import NamedList, RuleSet
+from engine.alerts import Alert
 from engine.events import POSITION_SHIFT, BadEvent
 from engine.matcher import Matcher
 from engine.service.checkpoints.model import Cutting
@@ -16,6 +17,7 @@ from engine.service.processor import Outgoing
 from engine.service.subjects import TICK
 from engine.state import digest
 from engine.state import parts as state_parts
+from engine.unsaid import unsay
 
 _log = logging.getLogger("thenwire.service")
 DEFAULT_MAX_SKEW_MS = 120_000
@@ -250,6 +252,22 @@ class MatchingProcessor(Outcomes):
             self._warn_at = received_ms + _WARN_EVERY_MS
             for warning in self.matcher.cap_warnings():
                 _log.warning("%s", warning)
+
+    # --- the past: ``engine.service.filling.Fills``
+
+    def begin_filling(self) -> None:
+        """See ``engine.service.filling.Fills``."""
+        self._filling = True
+
+    def end_filling(self) -> int:
+        """See ``engine.service.filling.Fills``."""
+        self._say(self.matcher.catch_up(), [])
+        self._stay_unheard(unsay(self.matcher))
+        self._filling = False
+        return self._unheard
+
+    def _stay_unheard(self, alerts: Sequence[Alert]) -> None:
+        """Alerts of the past of which the matcher will say the end."""
 
     # --- state: ``engine.service.checkpoints.model.Stateful``
 

@@ -42,3 +42,13 @@ class Message(msgspec.Struct, gc=False):
     in_progress = Msg.in_progress
     term = Msg.term
     _check_reply = Msg._check_reply
+
+
+def content_type(headers: dict[str, str] | None) -> str | None:
+    """What a message says it is, in whatever case it writes the header."""
+    if not headers:
+        return None
+    exact = headers.get("Content-Type")
+    if exact is not None:
+        return exact
+    return next((value for name, value in headers.items() if name.lower() == "content-type"), None)

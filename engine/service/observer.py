@@ -46,6 +46,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     report: "Callable[[], RunReport]"
     checkpoint: Callable[[], CheckpointFacts | None]
     """None for a run that keeps no state."""
+    filling: Callable[[], str]
+    """While rules are filled with the past, how far that is, as a sentence; else empty."""
 
 
 class Observer(Protocol):

@@ -45,9 +45,15 @@ class Outcomes:
         self._refused = 0
         self._max_skew_ms = max_skew_ms
         self._ocsf = ocsf
+        self._filling = False
+        """Nobody hears of what comes of an event: it is not counted either."""
+        self._unheard = 0
         self._shadow: frozenset[str] = frozenset()
 
     def _say(self, alerts: list[Alert], out: list[Outgoing]) -> None:
+        if self._filling:
+            self._unheard += sum(alert.activity == "create" for alert in alerts)
+            return
         for alert in alerts:
             self.alerts += 1
             out.extend(self._outgoing(alert))
@@ -97,7 +103,7 @@ class Outcomes:
             self._refuse(error, raws, index, place, out)
 
     def _dead(self, reason: str, detail: str, raw: bytes, place: Place, index: int = 0) -> Outgoing:
-        self.dead_letters[reason] = self.dead_letters.get(reason, 0) + 1
+        self._count_dead(reason, 1)
         stream, sequence, subject = place
         return dead_letter(
             reason=reason,
@@ -109,6 +115,10 @@ class Outcomes:
             index=index,
         )
 
+    def _count_dead(self, reason: str, count: int) -> None:
+        if not self._filling:
+            self.dead_letters[reason] = self.dead_letters.get(reason, 0) + count
+
     def _overfull(self, payload: bytes, place: Place) -> Outgoing:
         detail = f"a message of {len(payload):,} bytes has too many elements for them to be events"
         return self._dead("too_many_events", detail, payload, place)
@@ -117,7 +127,7 @@ class Outcomes:
         """One dead letter for the bad events that are too many for letters of their own."""
         for reason, count in rest.items():
             self._refused += count
-            self.dead_letters[reason] = self.dead_letters.get(reason, 0) + count
+            self._count_dead(reason, count)
         counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(rest.items()))
         detail = f"further bad events of a message, beyond the {MOST_LETTERS:,} with letters: {counts}"
         stream, sequence, subject = place
@@ -149,6 +159,9 @@ class Outcomes:
         self, late: list[int], found: Callable[[int], tuple[Any, Raws, Place]], out: list[Outgoing]
     ) -> None:
         """The events that came too late to be matched, by their positions."""
+        if self._filling:
+            late.clear()
+            return
         for position in late:
             self.late += 1
             event, raws, (stream, sequence, subject) = found(position)

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from nats.aio.msg import Msg
+from nats.js.api import StreamInfo
 
 from engine.service.changes import Companion
 from engine.service.checkpoints.barrier import Barrier
@@ -27,7 +28,9 @@ from engine.service.connection import Connection
 from engine.service.consumer import Consumer
 from engine.service.ending import end
 from engine.service.errors import ServiceError
+from engine.service.filling import Filling
 from engine.service.lists import keep_fresh
+from engine.service.message import content_type
 from engine.service.observer import CheckpointFacts, Observer, Running
 from engine.service.operations.tracing import with_trace
 from engine.service.processor import Outgoing, ProcessesTogether, Processor
@@ -86,18 +89,21 @@ async def run(
     observer: Observer | None = None,
     store: StateStore | None = None,
     fresh: bool = False,
+    warm_ms: int | None = None,
     companions: Sequence[Companion] = (),
 ) -> RunReport:
     """Run until ``stop`` is set, then finish what is queued, acknowledge it and close.
 
     ``on_ready`` is called once the input is being read; ``observer`` looks on. With a ``store`` the
     processor, which must be `Stateful`, goes on from the state in it, or with ``fresh`` from none; without
-    one, state lives no longer than this run. ``companions`` run beside it and may change what events mean.
+    one, state lives no longer than this run. If it begins from none, it is first filled with ``warm_ms``
+    milliseconds of the past (``engine.service.filling``). ``companions`` run beside it and may change what
+    events mean.
     Raises `ServiceError` with one sentence when the service cannot start or go on; what was not
     acknowledged is processed again by the next run.
     """
     connection = Connection(settings)
-    session = _Session(connection, settings, processor, store, fresh, companions)
+    session = _Session(connection, settings, processor, store, fresh, warm_ms, companions)
     if observer is not None:
         try:
             await observer.begin(session.running(stop))
@@ -134,6 +140,7 @@ class _Session:
         processor: Processor,
         store: StateStore | None,
         fresh: bool,
+        warm_ms: int | None,
         companions: Sequence[Companion],
     ) -> None:
         self._connection = connection
@@ -152,6 +159,7 @@ class _Session:
         self._commit_now = asyncio.Event()
         self._finishing = False
         self._fresh = fresh
+        self._warm_ms = warm_ms
         self._companions = companions
         self._received_ms = 0
         self._changes: deque[tuple[Callable[[int], Any], asyncio.Future[Any]]] = deque()
@@ -170,6 +178,7 @@ class _Session:
             handle=self._handle,
             together=None if self._process_together is None else self._handle_together,
         )
+        self._filling = Filling(connection, settings, processor, self._publisher)
         self._store = store
         self._barrier: Barrier | None = None
         if store is not None:
@@ -243,10 +252,11 @@ class _Session:
     async def _open(self) -> None:
         await ensure_streams(self._connection.jetstream(), self._settings)
         await self._publisher.open()
+        stream = await self._consumer.stream()
         if self._barrier is None:
+            await self._fill(stream, None)
             await self._consumer.open()
             return
-        stream = await self._consumer.stream()
         assert self._store is not None
         assert isinstance(self._processor, Stateful)
         found = await resume(
@@ -256,7 +266,24 @@ class _Session:
         if found.mark is not None:
             self._received_ms = found.mark.received_ms
             self._reading_again = True
-        await self._consumer.open(after=found.after)
+            if self._warm_ms is not None:
+                _log.info("the service goes on from its state, so nothing is filled (--warm)")
+            await self._filling.done()
+            after = found.after
+        else:
+            after = await self._fill(stream, found.after)
+        await self._consumer.open(after=after)
+
+    async def _fill(self, stream: StreamInfo, after: int | None) -> int | None:
+        """Have rules without a past get to know it; where to go on from, None if only the server knows."""
+        place = await self._filling.fill(stream, after, self._warm_ms)
+        if place is None:
+            return after
+        self._received_ms = self._filling.received_ms
+        if self._barrier is not None:
+            await self._barrier.store(place, self._received_ms)
+        await self._filling.done()
+        return place
 
     def _handle(self, message: Msg, sequence: int, received_ms: int) -> None:
         stream = self._stream
@@ -264,7 +291,7 @@ class _Session:
         try:
             outgoing = self._process(
                 message.data,
-                _content_type(message.headers) if message.headers else None,
+                content_type(message.headers) if message.headers else None,
                 sequence,
                 stream,
                 message.subject,
@@ -421,6 +448,7 @@ class _Session:
             stop=stop,
             report=self.report,
             checkpoint=self._checkpoint_facts,
+            filling=lambda: self._filling.progress,
         )
 
     def _checkpoint_facts(self) -> CheckpointFacts | None:
@@ -454,13 +482,6 @@ class _Session:
             last_sequence_stored=0 if self._barrier is None else self._barrier.stored,
             longest_hold_ms=0.0 if self._barrier is None else self._barrier.longest_hold * 1000,
         )
-
-
-def _content_type(headers: dict[str, str]) -> str | None:
-    exact = headers.get("Content-Type")
-    if exact is not None:
-        return exact
-    return next((value for name, value in headers.items() if name.lower() == "content-type"), None)
 
 
 def _replace_refused(message: Outgoing, reason: str) -> Outgoing | None:

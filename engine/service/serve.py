@@ -32,19 +32,22 @@ def serve(
     observer: Observer | None = None,
     store: StateStore | None = None,
     fresh: bool = False,
+    warm_ms: int | None = None,
     companions: Sequence[Companion] = (),
 ) -> RunReport:
     """Run the service until SIGTERM or SIGINT, and return what it did.
 
     With ``settings.embedded`` it starts a NATS server of its own first and stops
     it last. ``on_ready`` gets the settings in force, with the address and token
-    of that server; ``observer``, ``store``, ``fresh`` and ``companions`` are those
-    of `run`. A second signal ends at once, without finishing; no event is lost by
+    of that server; ``observer``, ``store``, ``fresh``, ``warm_ms`` and ``companions`` are
+    those of `run`. A second signal ends at once, without finishing; no event is lost by
     that. Raises `ServiceError` with one sentence.
     """
     try:
         with short_pauses():
-            return run_loop(_serve(settings, processor, on_ready, observer, store, fresh, companions))
+            return run_loop(
+                _serve(settings, processor, on_ready, observer, store, fresh, warm_ms, companions)
+            )
     except asyncio.CancelledError:
         raise ServiceError(
             "Ended before everything was finished; the rest is processed again at the next start."
@@ -70,6 +73,7 @@ async def _serve(
     observer: Observer | None,
     store: StateStore | None,
     fresh: bool,
+    warm_ms: int | None,
     companions: Sequence[Companion],
 ) -> RunReport:
     stop = asyncio.Event()
@@ -84,6 +88,7 @@ async def _serve(
                 observer=observer,
                 store=store,
                 fresh=fresh,
+                warm_ms=warm_ms,
                 companions=companions,
             )
         )

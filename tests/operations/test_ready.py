@@ -84,12 +84,16 @@ class _Run:
         self.processor = processor
         self.stop = asyncio.Event()
         self.facts: CheckpointFacts | None = None
+        self.progress = ""
         self.connection = self
         self.client = self
         self.consumer = self
         self.is_connected = True
         self.is_reading = True
         self.failed = asyncio.new_event_loop().create_future()
+
+    def filling(self) -> str:
+        return self.progress
 
     def checkpoint(self) -> CheckpointFacts | None:
         return self.facts
@@ -105,6 +109,7 @@ def _facts(problem: str | None) -> CheckpointFacts:
         ({}, ""),
         ({"is_connected": False}, "There is no connection to NATS."),
         ({"is_reading": False}, "Stream EVENTS is not being read."),
+        ({"progress": "The rules are being filled."}, "The rules are being filled."),
         ({"facts": _facts(None)}, ""),
         (
             {"facts": _facts("the disk is full.")},

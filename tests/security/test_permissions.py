@@ -107,6 +107,26 @@ def test_the_service_works_with_what_the_file_allows(tmp_path: Path, server_bina
         run_loop(serve(broker))
 
 
+def test_filling_rules_from_the_stream_needs_nothing_more(tmp_path: Path, server_binary: Path) -> None:
+    async def fill(broker: Broker) -> None:
+        settings = settings_of("thenwire", broker.url)
+        stop, ready = asyncio.Event(), asyncio.Event()
+        processor = MatchingProcessor(dsl.load_text(RULES), ocsf=True)
+        async with asyncio.timeout(PATIENCE_SECONDS), operated(broker):
+            store = state_store(settings, os.environ)
+            more = {"stop": stop, "on_ready": ready.set, "store": store, "warm_ms": 3_600_000}
+            service = asyncio.ensure_future(run(settings, processor, **more))
+            waiting = asyncio.ensure_future(ready.wait())
+            await asyncio.wait([service, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            stop.set()
+            await service
+        assert processor.events > 0
+
+    with Broker(server_binary, tmp_path / "nats", TEXT) as broker:
+        run_loop(fill(broker))
+
+
 @pytest.mark.parametrize("removed", SERVICE, ids=lambda p: f"{p.verb} {p.subject}")
 def test_a_permission_that_is_missing_is_named(
     tmp_path: Path, server_binary: Path, removed: Permission

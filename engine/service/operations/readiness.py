@@ -26,6 +26,9 @@ class Readiness:
             return "The service is stopping: it finishes what is queued."
         if not running.connection.client.is_connected:
             return "There is no connection to NATS."
+        filling = running.filling()
+        if filling:
+            return filling
         if not self.reading or not running.consumer.is_reading:
             return f"Stream {running.settings.input_stream} is not being read."
         processor = running.processor

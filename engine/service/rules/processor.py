@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +16,7 @@ from engine.reload.exceptions import Excepted, Problem, read_exceptions
 from engine.reload.in_force import InForce
 from engine.reload.prepare import Prepared, Refused, make_matcher, prepare_loaded
 from engine.reload.report import ReloadReport
-from engine.reload.withheld import OFF, Withheld
+from engine.reload.withheld import OFF, PAST, Withheld
 from engine.service.checkpoints.model import Cutting
 from engine.service.matching import DEFAULT_MAX_SKEW_MS, MatchingProcessor
 from engine.service.processor import Outgoing
@@ -99,13 +99,17 @@ class ReloadingProcessor(MatchingProcessor):
         by = self.withheld.by(alert, self._now)
         if by is None:
             return super()._outgoing(alert)
-        if by == OFF:
+        if by in (OFF, PAST):
             return []
         _log.debug("alert %s of rule %s on %s is excepted by %s", alert.id, alert.rule.name, alert.device, by)
         found = self._published(alert, EXCEPTED)
         return [
             msgspec.structs.replace(one, headers={**one.headers, HEADER: header_value(by)}) for one in found
         ]
+
+    def _stay_unheard(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self.withheld.note_past(alert)
 
     # --- changes, between two messages
 
