@@ -6,8 +6,7 @@ events fit nothing; on that path nothing is allocated but the decoded event.
 
 For each kind there is a function for an event that is decoded in full (``Matcher.feed``). For bytes there
 are two more, for one event and for many: they decode lightly (engine/light.py), tell the kinds apart by
-their types, and have the code of each kind (engine/kind_code.py) written out. A kind with baselines is a
-call: it costs little beside what the baselines do.
+their types, and have the code of each kind (engine/kind_code.py) written out.
 """
 
 from __future__ import annotations
@@ -23,22 +22,6 @@ from engine.codegen import Emitter, compile_function
 from engine.events import MAX_TIME_MS, REFUSED, EventDecoder
 from engine.kind_code import UNSEEN, Calls, KindCode
 from engine.light import LightDecoder
-
-
-def _latest(numbers: Iterable[str]) -> list[str]:
-    """The latest time that an event may have, and how it is set. What kinds look ahead to must not be later;
-    where it moves on they find out for themselves.
-    """
-    cells = [f"ahead{n}" for n in numbers]
-    return [
-        f"latest = {MAX_TIME_MS}",
-        "def not_after(time):",
-        f"    nonlocal {', '.join(('latest', *cells))}",
-        *(["    if time < latest:"] if cells else []),
-        *(f"        {cell} = min({cell}, time + 1)" for cell in cells),
-        "    latest = time",
-    ]
-
 
 _PLACE: Final = "last - left() * step"
 """The position of an event among many. Few are asked for theirs, so it is not counted up: an iterator over a
@@ -127,7 +110,6 @@ class HandlerMaker:
         self._decoder = decoder
         self._light = light
         self._calls = calls
-        self._setters: list[Callable[[int], None]] = []
 
     def make(self, alert_kinds: Sequence[str]) -> Handlers:
         """The handlers of every kind that is read, those of alerts included."""
@@ -145,11 +127,9 @@ class HandlerMaker:
             f"clock, sweep_at, seen, late, ahead = {UNSEEN}, -1, 0, 0, -1",
             *_function("handle(e, position, out)", cells, full),
             *_state_functions("", ""),
-            *_latest([""]),
-            "return handle, state, restore, not_after",
+            "return handle, state, restore",
         ]
-        handle, state, restore, not_after = _made(lines, emitter)
-        self._setters.append(not_after)
+        handle, state, restore = _made(lines, emitter)
         return KindHandler(handle, _shown(full), state, restore)
 
     def _together(self, kinds: list[str], apart: dict[str, KindHandler]) -> Handlers:
@@ -242,17 +222,26 @@ class HandlerMaker:
         )
         lines += ["decoded = None"] if self._light.light else self._decoded([*step, *after], nonlocal_cells)
         made = ", ".join(f"handle{n}, state{n}, restore{n}" for n in numbers.values())
-        lines += _latest(str(n) for n in numbers.values())
+        ahead = [f"ahead{n}" for n in numbers.values()]
+        lines += [
+            f"latest = {MAX_TIME_MS}",
+            "def not_after(time):",
+            f"    nonlocal {', '.join(('latest', *ahead))}",
+            "    if time < latest:",
+            # What kinds look ahead to must not be later. Where it moves on, they find out for themselves.
+            *(f"        {cell} = min({cell}, time + 1)" for cell in ahead),
+            "        pass",
+            "    latest = time",
+        ]
         lines.append(f"return one, many, decoded, handles, not_after, ({made}{',' if made else ''})")
         one, many, decoded, handles, not_after, functions = _made(lines, emitter)
-        self._setters.append(not_after)
         found = dict(apart)
         for kind, n in numbers.items():
             handle, state, restore = functions[3 * n : 3 * n + 3]
             handles[self._decoder.types[kind]] = handle
             found[kind] = KindHandler(handle, shown[kind], state, restore)
         ordered = {kind: found[kind] for kind in (*self._decoder.types, *apart) if kind in found}
-        return Handlers(ordered, one, many, decoded, self._not_after)
+        return Handlers(ordered, one, many, decoded, not_after)
 
     @staticmethod
     def _decoded(step: list[str], cells: str) -> list[str]:
@@ -280,10 +269,6 @@ class HandlerMaker:
         """Kinds of which much is learned, and those of which most events fit nothing, tend to be the many."""
         learned = sum(len(names) for _, names in self._baselines.groups(kind))
         return -learned, kind not in self._light.light
-
-    def _not_after(self, time: int) -> None:
-        for setter in self._setters:
-            setter(time)
 
     def _dispatch(
         self, kinds: list[str], numbers: dict[str, int], emitter: Emitter, leave: str, place: str

@@ -248,10 +248,9 @@ class MatchingProcessor(Outcomes):
             out.append(self._of_the_rest(rest, payload, place))
 
     def _warn(self, received_ms: int) -> None:
-        if received_ms >= self._warn_at:
-            self._warn_at = received_ms + _WARN_EVERY_MS
-            for warning in self.matcher.cap_warnings():
-                _log.warning("%s", warning)
+        self._warn_at = received_ms + _WARN_EVERY_MS
+        for warning in self.matcher.cap_warnings():
+            _log.warning("%s", warning)
 
     # --- the past: ``engine.service.filling.Fills``
 

@@ -43,6 +43,19 @@ def test_an_event_from_the_future_is_refused_and_moves_no_clock(kind: str) -> No
     assert (matcher.counts[kind].late, matcher.late) == (1, [7])
 
 
+@pytest.mark.parametrize("kind", ["flow", "crash"])
+def test_the_latest_time_may_come_nearer(kind: str) -> None:
+    matcher = engine.Matcher(RULES)
+    matcher.feed_json(line(kind, 100))
+    matcher.not_after(150_000)
+    matcher.feed_json(line(kind, 150))
+    with pytest.raises(BadEvent, match="future_time"):
+        matcher.feed_json(line(kind, 151))
+    matcher.not_after(200_000)
+    matcher.feed_json(line(kind, 200))
+    assert matcher.counts[kind].seen == 3
+
+
 def test_many_go_on_behind_a_bad_one() -> None:
     matcher = engine.Matcher(RULES)
     bad: list[tuple[str, int]] = []
