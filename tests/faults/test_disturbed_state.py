@@ -127,7 +127,8 @@ def test_a_deleted_bucket_is_said_and_one_made_anew_is_one_sentence(binary: Path
     async def scenario(run: Run) -> None:
         await run.more("ALERTS", 20)
         await run.jetstream.delete_key_value("STATE")
-        await run.service.says("in bucket STATE: no response from stream. Nothing is acknowledged")
+        await run.service.says(CANNOT_STORE)
+        assert "in bucket STATE: " in run.service.log()
         await waits_without_acknowledging(run)
         await run.jetstream.create_key_value(bucket="STATE", history=1)
         assert await run.service.ended() == 2

@@ -16,6 +16,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nats.js.errors import KeyNotFoundError
+from nats.js.kv import KeyValue
 
 from engine.service.checkpoints import sqlite as sqlite_module
 from engine.service.checkpoints.bucket import BucketStore
@@ -259,6 +261,33 @@ def test_a_bucket_that_was_emptied_meanwhile_is_a_sentence(tools: Any, how: str)
             assert str(caught.value) == (
                 "The state in bucket STATE was removed while thenwire was running; start it again."
             )
+
+    asyncio.run(scenario())
+
+
+def test_a_bucket_that_is_being_deleted_is_waited_for(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment the server has no such stream any more and still answers for its messages."""
+
+    async def nothing(*_: object) -> None:
+        raise KeyNotFoundError
+
+    async def stored(*_: object) -> int:
+        return 1
+
+    async def scenario() -> None:
+        async with _connected(tools) as connection:
+            store = BucketStore("STATE", "x", create=True)
+            await store.open(connection)
+            await store.commit(checkpoint(1, {"d": b"1"}))
+            await connection.jetstream().delete_key_value("STATE")
+            with monkeypatch.context() as patched:
+                patched.setattr(KeyValue, "get", nothing)
+                patched.setattr(KeyValue, "put", stored)
+                with pytest.raises(StoreUnavailableError, match="stream not found"):
+                    await store.commit(checkpoint(2, {"d": b"1"}))
+            await connection.jetstream().create_key_value(bucket="STATE")
+            with pytest.raises(ServiceError, match="was removed while thenwire was running"):
+                await store.commit(checkpoint(2, {"d": b"1"}))
 
     asyncio.run(scenario())
 

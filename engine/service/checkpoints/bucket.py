@@ -110,19 +110,22 @@ class BucketStore:
     async def commit(self, checkpoint: Checkpoint) -> None:
         """See `StateStore`."""
         mark = checkpoint.mark
-        known = self._manifest
+        known, revision = self._manifest, self._revision
         if known is not None and known.mark == mark:
             return
         if (0 if known is None else known.mark.generation) != mark.generation - 1:
             raise self._replaced()
         try:
-            manifest = await self._write_parts(checkpoint)
+            try:
+                manifest = await self._write_parts(checkpoint)
+            except DamagedStateError:
+                # Its parts are missing. Whether somebody else replaced them, the manifest tells.
+                raise await self._gone(known) from None
             await self._swap(manifest)
             await self._forget_unused(known, manifest)
-        except DamagedStateError:
-            # Its parts are missing. Whether somebody else replaced them, the manifest tells.
-            raise await self._gone(known) from None
         except (NatsError, TimeoutError) as error:
+            # What was read half of the way is not known.
+            self._manifest, self._revision = known, revision
             raise StoreUnavailableError(_reason(error)) from None
 
     async def reset(self) -> None:
@@ -239,9 +242,11 @@ class BucketStore:
         return f"{self._state}.{slot.writer}.{slot.number}.{chunk}"
 
     async def _gone(self, known: Manifest | None) -> ServiceError:
-        """Why the bucket does not hold what was ``known``."""
-        with contextlib.suppress(NatsError, TimeoutError):
-            await self._read_manifest()
+        """Why the bucket does not hold what was ``known``; raises what the server says where there is no
+        bucket. While a server deletes one, it still answers for a moment that keys are missing.
+        """
+        await self._kv.status()
+        await self._read_manifest()
         if self._manifest is None and known is not None:
             return ServiceError(
                 f"The state in {self.name} was removed while thenwire was running; start it again."
