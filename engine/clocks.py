@@ -88,6 +88,11 @@ class Clocks:
         """Whether anybody has said what the wall clock shows; in a replay nobody does."""
         return self._now is not None
 
+    @property
+    def wall(self) -> int:
+        """What the wall clock shows as far as anybody has said, epoch milliseconds; 0 where nobody has."""
+        return self._now or 0
+
     def shows(self, kinds: Kinds, time: int) -> bool:
         """Whether events of each of these types show a time: they are heard of up to then."""
         return all(self._seen.get(kind, NEVER) >= time for kind in kinds)

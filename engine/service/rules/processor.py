@@ -60,10 +60,13 @@ class ReloadingProcessor(MatchingProcessor):
         self.reloads = 0
         """Put in force since the start of the process."""
         self._given = given
-        self._now = 0
+
+    @property
+    def _now(self) -> int:
+        """The time of the stream; in a restored state that of its last message."""
+        return self.matcher.clocks.wall
 
     def _move_on(self, received_ms: int, out: list[Outgoing]) -> None:
-        self._now = received_ms
         super()._move_on(received_ms, out)
         self.withheld.forget(received_ms)
 
