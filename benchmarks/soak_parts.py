@@ -32,9 +32,9 @@ RULE odd { WHEN net flow [deviation(sent) >= 6] AS flow THEN app exit AS crash W
 """
 TOGETHER: Final = 50
 """Events in a message."""
-BEATS: Final = 0.3
-"""The share of events that are heartbeats: at 6,000 events a second and 200,000 devices one in two minutes of
-each, so that few are silent for as long as the rule has it, and some always are."""
+SENSORS: Final = 10
+"""One device in so many has a sensor that sends heartbeats: at 6,000 events a second and 200,000 devices each
+three minutes, so that some are silent for as long as the rule has it, all the time."""
 _IN_FLIGHT: Final = 400
 
 
@@ -51,19 +51,20 @@ class Fleet:
         return b"\n".join([self._event(int(random() * self.devices), now, random()) for _ in range(TOGETHER)])
 
     def first(self, begin: int) -> bytes:
-        """One event of each of the devices from ``begin`` on, which is kept."""
+        """One event of each of the devices from ``begin`` on, which begins a run."""
         now = int(time.time() * 1000)
         return b"\n".join(
-            [self._event(device, now, 0.0) for device in range(begin, min(begin + TOGETHER, self.devices))]
+            [self._event(device, now, 0.02) for device in range(begin, min(begin + TOGETHER, self.devices))]
         )
 
     @staticmethod
     def _event(device: int, now: int, how: float) -> bytes:
-        if how < BEATS:
+        if how < 0.02:
+            device -= device % SENSORS
             return b'{"kind":"sensor.beat","device":"device-%06d","time":%d,"sensor":"s"}' % (device, now)
-        if how < BEATS + 0.01:
+        if how < 0.03:
             amount = 2_000_000
-        elif how < BEATS + 0.015:
+        elif how < 0.035:
             text = (
                 b'{"kind":"app.exit","device":"device-%06d","time":%d,"app":"a","class":"memory_violation"}'
             )
