@@ -21,7 +21,8 @@ from typing import Any
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Fixed, numbers, require
-from engine.baselines.rows import MINUTE_MS, Row
+from engine.baselines.layout import Row
+from engine.baselines.rows import MINUTE_MS
 
 INTERVALS = 8
 LEAST = 6

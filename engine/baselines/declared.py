@@ -19,10 +19,11 @@ from engine.baselines.cadence import Cadence
 from engine.baselines.estimator import Estimator, Fixed, Terms
 from engine.baselines.fanout import Fanout
 from engine.baselines.hours import Hours
+from engine.baselines.layout import Holder, Room, new_holder
 from engine.baselines.novelty import Novelty
 from engine.baselines.prevalence import Prevalence
 from engine.baselines.robust import Robust
-from engine.baselines.rows import MINUTE_MS, Holder, Room, Rows, new_holder
+from engine.baselines.rows import MINUTE_MS, Rows
 from engine.baselines.ticks import Ticks
 from engine.caps import KEYS, VALUES, CapWarning
 
@@ -93,7 +94,9 @@ class Baselines:
 
     def _room(self, kind: str, names: tuple[str, ...], estimator: type[Estimator]) -> tuple[Rows, Room]:
         rows = self._stores.setdefault((kind, names), Rows(names, kind=kind))
-        return rows, rows.reserve(estimator.doubles, estimator.ints, estimator.objects, estimator.remembered)
+        return rows, rows.layout.reserve(
+            estimator.doubles, estimator.ints, estimator.objects, estimator.remembered
+        )
 
     def __len__(self) -> int:
         return len(self.estimators)
@@ -308,7 +311,7 @@ class Baselines:
             for one in (estimator, estimator.peer):
                 if one is not None and one.rows is rows and one.objects:
                     found[one.room.x] = one
-        return [found[at] for at in range(rows.objects)]
+        return [found[at] for at in range(rows.layout.objects)]
 
     def _encode_holder(self, index: int, key: Any, holder: Holder) -> list[Any]:
         owners = self._objects(index)
@@ -329,9 +332,12 @@ class Baselines:
             many = len(rows.names) > 2
             names = [(tuple(name) if many else name, row) for name, row in inner]
             holder.rows = {rows.shared(name): row for name, row in names}
-        size = len(holder.numbers) // (4 * rows.ints)
-        fits = len(holder.numbers) == size * 4 * rows.ints and len(holder.doubles) == size * 8 * rows.doubles
-        if not fits or len(holder.x) != size * rows.objects:
+        layout = rows.layout
+        size = len(holder.numbers) // (4 * layout.ints)
+        fits = (
+            len(holder.numbers) == size * 4 * layout.ints and len(holder.doubles) == size * 8 * layout.doubles
+        )
+        if not fits or len(holder.x) != size * layout.objects:
             raise ValueError("rows are cut short")
         return _key(rows, key), holder
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from engine.baselines import Reading
-from engine.baselines.rows import BORN, MINUTE_MS, USED, Room, Row, Rows
+from engine.baselines.layout import BORN, USED, Room, Row
+from engine.baselines.rows import MINUTE_MS, Rows
 
 Answer = tuple["Estimator", Row]
 
@@ -59,7 +60,7 @@ class Estimator:
         self.rows = rows
         self.room = room
         self.peer = peer
-        self._cell, self._at, self._slot, self._memory = rows.place(room)
+        self._cell, self._at, self._slot, self._memory = rows.layout.place(room)
         self.scope: Literal["device", "fleet"] = "device" if "device" in rows.names else "fleet"
         self._grace = terms.grace_ms // MINUTE_MS
 

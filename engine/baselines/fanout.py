@@ -19,8 +19,9 @@ import msgspec
 
 from engine.baselines.distinct import Distinct
 from engine.baselines.estimator import Estimator, Fixed, Terms, require
+from engine.baselines.layout import NOTHING, Room, Row
 from engine.baselines.robust import BUCKET, Robust
-from engine.baselines.rows import MINUTE_MS, NOTHING, Room, Row, Rows
+from engine.baselines.rows import MINUTE_MS, Rows
 from engine.baselines.stable import stable_hash
 
 WINDOW_MS = 600_000

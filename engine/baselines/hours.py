@@ -25,7 +25,8 @@ from typing import Any, TypeAlias
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Fixed, Terms, numbers, require
-from engine.baselines.rows import MINUTE_MS, USED, Room, Row, Rows
+from engine.baselines.layout import USED, Room, Row
+from engine.baselines.rows import MINUTE_MS, Rows
 
 HOUR_MS = 3_600_000
 BINS = 168

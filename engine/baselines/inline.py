@@ -16,10 +16,10 @@ from dsl import model as m
 from engine.baselines import hours
 from engine.baselines.estimator import Estimator
 from engine.baselines.fanout import Fanout
+from engine.baselines.layout import USED
 from engine.baselines.novelty import COUNT, KNOWN, Novelty
 from engine.baselines.prevalence import Prevalence
 from engine.baselines.robust import BUCKET, Robust
-from engine.baselines.rows import USED
 from engine.baselines.ticks import Ticks
 
 _WHOLE = (e.INT, e.DURATION)

@@ -23,7 +23,8 @@ from typing import Any
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Fixed, Terms, require
-from engine.baselines.rows import MINUTE_MS, MOST_NUMBER, NOTHING, USED, Room, Row, Rows
+from engine.baselines.layout import MOST_NUMBER, NOTHING, USED, Room, Row
+from engine.baselines.rows import MINUTE_MS, Rows
 from engine.baselines.stable import SIZE, stable_hash
 
 OVER_MS = 14 * 86_400_000
@@ -110,8 +111,8 @@ class Novelty(Estimator):
         self.take = self._observer()
         """:meth:`observe` by the minute and the step of an event."""
         rows.idle_at_least(self.over_ms)
-        rows.counts_at(self._at + COUNT)
-        rows.settles(self.settle)
+        rows.layout.counts_at(self._at + COUNT)
+        rows.layout.settles(self.settle)
 
     @property
     def step_ms(self) -> int:

@@ -24,7 +24,8 @@ from engine.baselines.declared import Baselines
 from engine.baselines.estimator import Estimator
 from engine.baselines.hours import HOUR_MS
 from engine.baselines.inline import commonest
-from engine.baselines.rows import USED, Row, Rows
+from engine.baselines.layout import USED, Row
+from engine.baselines.rows import Rows
 from engine.baselines.ticks import Ticks
 from engine.codegen import Emitter, Places, cost
 from engine.events import attribute

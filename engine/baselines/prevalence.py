@@ -22,8 +22,9 @@ from typing import Any, TypeAlias
 from engine.baselines import Reading
 from engine.baselines.distinct import Distinct
 from engine.baselines.estimator import Estimator, Fixed, Terms
+from engine.baselines.layout import NOTHING, USED, Room, Row
 from engine.baselines.novelty import as_text
-from engine.baselines.rows import MINUTE_MS, NOTHING, USED, Room, Row, Rows
+from engine.baselines.rows import MINUTE_MS, Rows
 from engine.baselines.stable import stable_hash
 
 OVER_MS = 14 * 86_400_000

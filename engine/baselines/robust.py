@@ -31,7 +31,8 @@ from typing import Any, ClassVar
 
 from engine.baselines import Reading
 from engine.baselines.estimator import Estimator, Terms, numbers, require
-from engine.baselines.rows import MINUTE_MS, Room, Row, Rows
+from engine.baselines.layout import Room, Row
+from engine.baselines.rows import MINUTE_MS, Rows
 
 HALF_LIFE_SAMPLES = 288
 """A day of five-minute buckets."""

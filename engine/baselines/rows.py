@@ -22,12 +22,10 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from operator import is_not
-from struct import Struct
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
-import msgspec
+from engine.baselines.layout import NUMBER, SAME, USED, Holder, Layout, Row, new_holder
 
 MINUTE_MS = 60_000
 """Row times are whole minutes: they fit 32 bits until the year 9999."""
@@ -59,62 +57,10 @@ _MOST_RESTED = 8_192
 _FEW = 1_024
 """A generation with no more outer keys than this goes into the one before it: looking a key up would take
 longer the more there are."""
-USED, BORN = 0, 1
-HEAD = 2
-"""Numbers that every row begins with: minutes of its newest event and of its first."""
-MOST_NUMBER = (1 << 32) - 1
-
 TEND_EVERY_MINUTES: Final = 360
 """How often idle holders are looked for."""
 TEND_AT_ONCE: Final = 256
 """Holders looked at in one call: the event loop is not held up."""
-
-Row: TypeAlias = "list[Any]"
-"""A live row: numbers, doubles, objects, what is remembered for speed and never packed; then its number, its
-holder, and whether the packed form says the same (of the generation before only).
-"""
-_NUMBER, _HOLDER, _SAME = -3, -2, -1
-
-NOTHING: Final[dict[Any, Any]] = {}
-"""What a row remembers for speed before there is anything. Shared, so never written to."""
-_NO_BYTES: Final = bytearray()
-
-
-class Holder(msgspec.Struct, gc=False):
-    """The packed rows of one outer key: bytes of the doubles and of the numbers, and the objects. ``rows``
-    maps the rest of the key to the row's number; None: there is one row.
-    """
-
-    doubles: bytearray
-    numbers: bytearray
-    x: tuple[Any, ...]
-    rows: dict[Any, int] | None
-
-    @property
-    def d(self) -> memoryview[float]:
-        """The doubles, to read and to write."""
-        return memoryview(self.doubles).cast("d")
-
-    @property
-    def n(self) -> memoryview[int]:
-        """The numbers, likewise."""
-        return memoryview(self.numbers).cast("I")
-
-
-def new_holder(inner: bool) -> Holder:
-    """One without rows; with inner keys, or without."""
-    return Holder(_NO_BYTES, _NO_BYTES, (), {} if inner else None)
-
-
-class Room(msgspec.Struct, frozen=True):
-    """Where a baseline's part of each row begins: among the doubles, the numbers, the objects, and what is
-    remembered.
-    """
-
-    d: int
-    n: int
-    x: int
-    m: int
 
 
 class Rows:
@@ -144,6 +90,7 @@ class Rows:
     ) -> None:
         self.names = names
         self.kind = kind
+        self.layout = Layout()
         self.inner = "device" in names and len(names) > 1
         self.live: dict[Any, Any] = {}
         self.touched: Callable[[Any], None] | None = None
@@ -156,12 +103,6 @@ class Rows:
         self._shown: dict[tuple[int, str], tuple[dict[str, Any], str, str | None]] = {}
         self._count = 0
         self._size = 0
-        self.doubles = 0
-        self.ints = HEAD
-        self.objects = 0
-        self._remembered = 0
-        self._counters: list[int] = []
-        self._settles: list[Callable[[Row], None]] = []
         self.idle = IDLE_MS // MINUTE_MS
         self.evicted = 0
         self.forgotten = 0
@@ -172,42 +113,10 @@ class Rows:
         self._tended: list[Any] = []
         self._tend_at = 0
         self._names: dict[str, str] = {}
-        self._lay_out()
-
-    def reserve(self, doubles: int, ints: int, objects: int, remembered: int = 0) -> Room:
-        """Room for one more baseline in each row. Before the first row, and before :meth:`place`, only."""
-        room = Room(self.doubles, self.ints, self.objects, self._remembered)
-        self.doubles += doubles
-        self.ints += ints
-        self.objects += objects
-        self._remembered += remembered
-        self._lay_out()
-        return room
-
-    def _lay_out(self) -> None:
-        self._end = self.ints + self.doubles
-        self._end_objects = self._end + self.objects
-        self._blank: Row = [*([0] * self.ints), *([0.0] * self.doubles), *([None] * self.objects)]
-        self._blank += [NOTHING] * self._remembered
-        self._as_ints, self._as_doubles = Struct(f"{self.ints}I"), Struct(f"{self.doubles}d")
-
-    def place(self, room: Room) -> tuple[int, int, int, int]:
-        """Where in a live row a baseline's doubles, numbers, objects and what it remembers begin."""
-        return self.ints + room.d, room.n, self._end + room.x, self._end_objects + room.m
 
     def idle_at_least(self, duration_ms: int) -> None:
         """Keep rows at least so long: a baseline looks back that far."""
         self.idle = max(self.idle, -(-duration_ms // MINUTE_MS))
-
-    def counts_at(self, at: int) -> None:
-        """The number at this place of a live row only counts up; packed, it stops at 2^32 - 1."""
-        self._counters.append(at)
-
-    def settles(self, settle: Callable[[Row], None]) -> None:
-        """Have this called with a live row before it is packed: an estimator holds something in another form
-        while the row is live.
-        """
-        self._settles.append(settle)
 
     def shown_in(self, names: dict[str, Any], name: str, method: str | None = None) -> None:
         """Have a global of generated code be the live rows, or a method of them, always those of now."""
@@ -250,7 +159,7 @@ class Rows:
     def later(self, row: Row, minute: int) -> None:
         """A live row's newest event is of this minute; a row that was idle for too long is emptied."""
         if minute - row[USED] > self.idle:
-            self._empty(row, minute)
+            self.layout.empty(row, minute)
         row[USED] = minute
 
     def enter(self, outer: Any, inner: Any, minute: int) -> Row:
@@ -270,7 +179,7 @@ class Rows:
                 again = self._rested.pop()
                 again[:] = row
                 row = again
-        row[_SAME] = False
+        row[SAME] = False
         if self.inner:
             rows = self.live.get(outer)
             if rows is None:
@@ -311,16 +220,7 @@ class Rows:
                 number = self._take_oldest(outer, holder)
             holder.rows[self.shared(inner)] = number
         self._size += 1
-        if number * self.ints * 4 == len(holder.numbers):
-            # A new array has no spare room, as one that grows has.
-            holder.numbers = holder.numbers + bytes(4 * self.ints)
-            if self.doubles:
-                holder.doubles = holder.doubles + bytes(8 * self.doubles)
-            if self.objects:
-                holder.x += (None,) * self.objects
-        row = [*self._blank, number, holder, False]
-        row[USED] = row[BORN] = minute
-        return row
+        return self.layout.new(holder, number, minute)
 
     def shared(self, inner: Any) -> Any:
         """The same apps are on every device: their names are kept once."""
@@ -330,10 +230,6 @@ class Rows:
             self._names.clear()
         return self._names.setdefault(inner, inner)
 
-    def _empty(self, row: Row, minute: int) -> None:
-        row[:_NUMBER] = self._blank
-        row[USED] = row[BORN] = minute
-
     # --- the two forms
 
     def _load(self, outer: Any, inner: Any) -> Row | None:
@@ -342,54 +238,21 @@ class Rows:
         if holder is None:
             return None
         number = 0 if holder.rows is None else holder.rows.get(inner)
-        return None if number is None else self.unpacked(holder, number)
-
-    def unpacked(self, holder: Holder, number: int) -> Row:
-        """A row of a holder, to be read only."""
-        row: Row = [*self._as_ints.unpack_from(holder.numbers, 4 * number * self.ints)]
-        row += self._as_doubles.unpack_from(holder.doubles, 8 * number * self.doubles)
-        row += holder.x[number * self.objects : (number + 1) * self.objects]
-        row += self._blank[self._end_objects :]
-        row += (number, holder, True)
-        return row
-
-    def _pack(self, row: Row) -> None:
-        """Let the packed form say the same as a live row."""
-        for at in self._counters:
-            if row[at] > MOST_NUMBER:
-                row[at] = MOST_NUMBER
-        for settle in self._settles:
-            settle(row)
-        number, holder = row[_NUMBER], row[_HOLDER]
-        self._as_ints.pack_into(holder.numbers, 4 * number * self.ints, *row[: self.ints])
-        self._as_doubles.pack_into(holder.doubles, 8 * number * self.doubles, *row[self.ints : self._end])
-        if self.objects:
-            self._pack_objects(holder, number, tuple(row[self._end : self._end_objects]))
-
-    def _pack_objects(self, holder: Holder, number: int, held: tuple[Any, ...]) -> None:
-        x, at = holder.x, number * self.objects
-        # Most rows hold what they held before: values that were seen again.
-        if len(x) == len(held):
-            holder.x = held
-        elif any(map(is_not, x[at : at + len(held)], held)):
-            holder.x = (*x[:at], *held, *x[at + len(held) :])
+        return None if number is None else self.layout.unpacked(holder, number)
 
     def pack(self, outer: Any) -> Holder | None:
         """The holder of an outer key, with all that its live rows know."""
-        found = self.live.get(outer)
-        if found is not None:
-            for row in found.values() if self.inner else (found,):
-                self._pack(row)
+        for row in self._rows_of(self.live.get(outer)):
+            self.layout.pack(row)
         for generation in self._older:
-            self._pack_older(generation.get(outer))
+            self.layout.pack_changed(self._rows_of(generation.get(outer)))
         return self._packed.get(outer)
 
-    def _pack_older(self, found: Any) -> None:
-        if found is not None:
-            for row in found.values() if self.inner else (found,):
-                if not row[_SAME]:
-                    self._pack(row)
-                    row[_SAME] = True
+    def _rows_of(self, found: Any) -> Iterable[Row]:
+        """The live rows of what a generation holds for an outer key."""
+        if found is None:
+            return ()
+        return found.values() if self.inner else (found,)
 
     @property
     def outer(self) -> dict[Any, Holder]:
@@ -437,11 +300,10 @@ class Rows:
         rested = self._rested
         for _ in range(min(most, len(oldest))):
             found = oldest.popitem()[1]
-            self._pack_older(found)
+            self.layout.pack_changed(self._rows_of(found))
             if len(rested) < _MOST_RESTED:
-                for row in found.values() if self.inner else (found,):
-                    # What it held must not live on with it.
-                    del row[self._end :]
+                for row in self._rows_of(found):
+                    self.layout.rest(row)
                     rested.append(row)
         if not oldest:
             del self._older[0]
@@ -468,14 +330,14 @@ class Rows:
         self._older.clear()
         self._count = 0
         self._packed = holders
-        self._size = sum(map(_rows_in, holders.values()))
+        self._size = sum(map(len, holders.values()))
 
     def put(self, outer: Any, holder: Holder) -> None:
         """Have this holder, whatever there was of its key."""
         for generation in (*self._older, self.live):
             generation.pop(outer, None)
         known = self._packed.get(outer)
-        self._size += _rows_in(holder) - (0 if known is None else _rows_in(known))
+        self._size += len(holder) - (0 if known is None else len(known))
         self._packed[outer] = holder
 
     def __contains__(self, outer: Any) -> bool:
@@ -491,13 +353,14 @@ class Rows:
     def _take_oldest(self, outer: Any, holder: Holder) -> int:
         """The number of the row that was used least recently, its key gone."""
         assert holder.rows is not None
+        ints = self.layout.ints
         self.evicted += 1
         self._size -= 1
         generations = [g[outer] for g in (*self._older, self.live) if outer in g]
         for rows in generations:
             for row in rows.values():
-                holder.n[row[_NUMBER] * self.ints + USED] = row[USED]
-        used = holder.n[USED :: self.ints].tolist()
+                holder.n[row[NUMBER] * ints + USED] = row[USED]
+        used = holder.n[USED::ints].tolist()
         number = used.index(min(used))
         victim = next(key for key, at in holder.rows.items() if at == number)
         del holder.rows[victim]
@@ -530,7 +393,7 @@ class Rows:
 
     def _last(self, outer: Any, holder: Holder) -> int:
         """The minute of the newest event."""
-        last = max(holder.n[USED :: self.ints])
+        last = max(holder.n[USED :: self.layout.ints])
         for generation in (self.live, *reversed(self._older)):
             found = generation.get(outer)
             if found:
@@ -541,7 +404,7 @@ class Rows:
     def _drop(self, outer: Any) -> None:
         if self.touched is not None:
             self.touched(outer)
-        self._size -= _rows_in(self._packed.pop(outer))
+        self._size -= len(self._packed.pop(outer))
         for generation in (*self._older, self.live):
             generation.pop(outer, None)
 
@@ -572,7 +435,3 @@ class Rows:
     def __len__(self) -> int:
         """How many keys have a row."""
         return self._size
-
-
-def _rows_in(holder: Holder) -> int:
-    return 1 if holder.rows is None else len(holder.rows)

@@ -7,7 +7,8 @@ from typing import Any
 from engine.baselines import Reading
 from engine.baselines.declared import ESTIMATORS
 from engine.baselines.estimator import Estimator, Terms
-from engine.baselines.rows import MINUTE_MS, Row, Rows
+from engine.baselines.layout import Row
+from engine.baselines.rows import MINUTE_MS, Rows
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -51,8 +52,8 @@ class One:
         room = (make.doubles, make.ints, make.objects, make.remembered)
         other = None
         if self.peer_rows is not None:
-            other = make(said, self.peer_rows, self.peer_rows.reserve(*room))
-        self.estimator = make(said, self.rows, self.rows.reserve(*room), other)
+            other = make(said, self.peer_rows, self.peer_rows.layout.reserve(*room))
+        self.estimator = make(said, self.rows, self.rows.layout.reserve(*room), other)
         self._peer_at = () if peer is None else tuple(names.index(name) for name in peer)
 
     def observe(self, time: int, value: Any = None, key: tuple[Any, ...] = KEY) -> Told:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from engine.baselines import rows as module
-from engine.baselines.rows import HEAD, Holder, Rows
+from engine.baselines.layout import HEAD, Holder
+from engine.baselines.rows import Rows
 
 
 def made(names: tuple[str, ...] = ("device",)) -> Rows:
     rows = Rows(names)
-    rows.reserve(1, 1, 1)
+    rows.layout.reserve(1, 1, 1)
     return rows
 
 
@@ -87,7 +88,7 @@ def test_a_turn_leaves_the_rows_where_they_are(monkeypatch: pytest.MonkeyPatch) 
         rows.at(f"d{number}", 1)
     before = rows.live
     looked: list[object] = []
-    monkeypatch.setattr(rows, "_pack_older", looked.append)
+    monkeypatch.setattr(rows.layout, "pack_changed", looked.append)
     rows.turn()
     assert rows._older == [before]
     assert len(before) == 3_000
@@ -122,9 +123,9 @@ def test_lists_of_rows_at_rest_are_used_again(monkeypatch: pytest.MonkeyPatch) -
 def test_the_number_of_rows_is_counted_along(names: tuple[str, ...]) -> None:
     random = Random(5)
     rows = Rows(names, most_inner=3, most_outer=20)
-    rows.reserve(1, 0, 0)
+    rows.layout.reserve(1, 0, 0)
     other = Rows(names)
-    other.reserve(1, 0, 0)
+    other.layout.reserve(1, 0, 0)
     for minute in range(0, 3_000_000, 3_000):
         device = f"d{random.randrange(40)}"
         rows.at(device if len(names) == 1 else (device, f"a{random.randrange(5)}"), minute)

@@ -10,7 +10,8 @@ from one import DAY, MINUTE, One
 
 from engine.baselines.declared import ESTIMATORS
 from engine.baselines.estimator import Terms
-from engine.baselines.rows import BORN, HEAD, IDLE_MS, TEND_AT_ONCE, Rows
+from engine.baselines.layout import BORN, HEAD
+from engine.baselines.rows import IDLE_MS, TEND_AT_ONCE, Rows
 
 ROBUST = 52
 """Five doubles and three numbers of 4 bytes."""
@@ -30,7 +31,7 @@ ROBUST = 52
 )
 def test_a_key_is_found_again(names: tuple[str, ...], parts: tuple[object, ...], key: object) -> None:
     rows = Rows(names)
-    rows.reserve(1, 0, 0)
+    rows.layout.reserve(1, 0, 0)
     assert rows.key(parts) == key
     assert rows.find(key) is None
     row = rows.at(key, 5)
@@ -47,7 +48,7 @@ def test_a_key_is_found_again(names: tuple[str, ...], parts: tuple[object, ...],
 @pytest.mark.parametrize("turned", [False, True])
 def test_beyond_the_cap_the_least_recently_used_app_goes(turned: bool) -> None:
     rows = Rows(("device", "app"), most_inner=3)
-    rows.reserve(1, 1, 1)
+    rows.layout.reserve(1, 1, 1)
     for minute, app in enumerate(["a", "b", "c", "a"]):
         row = rows.at(("d", app), minute)
         row[2:5] = [7, 7.0, b"known"]
@@ -68,7 +69,7 @@ def test_beyond_the_cap_the_least_recently_used_app_goes(turned: bool) -> None:
 
 def test_beyond_the_cap_of_devices_an_old_one_goes() -> None:
     rows = Rows(("device",), most_outer=10)
-    rows.reserve(1, 0, 0)
+    rows.layout.reserve(1, 0, 0)
     for device in range(10):
         rows.at(f"d{device}", 100 - device)
     rows.at("new", 101)
@@ -96,7 +97,7 @@ def test_a_key_is_kept_as_long_as_a_baseline_looks_back() -> None:
 
 def test_idle_devices_give_their_memory_back_as_others_come() -> None:
     rows = Rows(("device", "app"))
-    rows.reserve(1, 0, 0)
+    rows.layout.reserve(1, 0, 0)
     for device in range(1_000):
         rows.at((f"old{device}", "a"), 0)
     for device in range(1_000):
@@ -122,7 +123,7 @@ def test_forgetting_changes_no_answer() -> None:
 @given(st.lists(st.tuples(st.integers(0, 200), st.text(max_size=6), st.integers(0, 10**9)), max_size=400))
 def test_no_keys_take_more_than_their_cap(inputs: list[tuple[int, str, int]]) -> None:
     rows = Rows(("device", "app"), most_inner=8, most_outer=16)
-    rows.reserve(5, 3, 1)
+    rows.layout.reserve(5, 3, 1)
     for device, app, minute in inputs:
         rows.at((f"d{device}", app), minute)
     assert len(rows.outer) <= 16
@@ -143,7 +144,7 @@ def held(*using: str, values: int = 0) -> float:
     """Bytes for each (device, app) with these baselines, keys, dicts and arrays included."""
     rows = Rows(("device", "app"))
     made = [ESTIMATORS[name] for name in using]
-    rooms = [rows.reserve(x.doubles, x.ints, x.objects, x.remembered) for x in made]
+    rooms = [rows.layout.reserve(x.doubles, x.ints, x.objects, x.remembered) for x in made]
     baselines = [x(Terms("b", every_ms=300_000), rows, room) for x, room in zip(made, rooms, strict=True)]
     for device in range(DEVICES):
         for app in range(APPS):
@@ -172,7 +173,7 @@ def test_a_row_keeps_its_budget() -> None:
 
 def test_the_names_of_apps_are_kept_once() -> None:
     rows = Rows(("device", "app"))
-    rows.reserve(1, 0, 0)
+    rows.layout.reserve(1, 0, 0)
     for device in range(3):
         rows.at((f"d{device}", "".join(["com.", "example"])), 0)
     names = {id(name) for holder in rows.outer.values() for name in holder.rows or ()}
@@ -193,7 +194,7 @@ def test_a_flood_of_values_stays_within_its_bound(using: str, most: int) -> None
 
 def test_idle_keys_go_a_few_at_a_time_and_all_in_the_end() -> None:
     rows = Rows(("device",))
-    rows.reserve(1, 1, 0)
+    rows.layout.reserve(1, 1, 0)
     for number in range(1_000):
         rows.at(f"d{number}", 0)
     late = rows.idle + 1

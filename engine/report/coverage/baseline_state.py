@@ -51,7 +51,7 @@ def _keys(estimator: Estimator, observer: Observer) -> KeysByBucket:
         part = found.setdefault(bucket_of(known) if known is not None else None, Keys())
         for inner, row in [(None, 0)] if holder.rows is None else list(holder.rows.items()):
             part.all += 1
-            warm = estimator.warm(rows.unpacked(holder, row))
+            warm = estimator.warm(rows.layout.unpacked(holder, row))
             part.ready += warm
             part.answered += warm or _peer_warm(estimator, outer, inner)
     return found
