@@ -42,6 +42,7 @@ from engine.rerun_debt import RerunDebt
 from engine.rule_runtime import RuleRuntime, keep_ms, most_kept
 from engine.sightings import Sightings
 from engine.state.parts import Changes
+from engine.storm_watch import end_storm, heard, watch_for_storm
 from engine.storms import LEAST as STORM_LEAST
 
 ONE_RECORD: Final = 1 << POSITION_SHIFT
@@ -350,11 +351,11 @@ class Matcher:
             for (rule, clock), entries in together.items():
                 # A device may stand here twice: a deadline it waited for before is not taken out.
                 if len({entry.device for entry in entries}) >= STORM_LEAST:
-                    self.runtimes[rule].watch_for_storm(clock, entries, out)
+                    watch_for_storm(self.runtimes[rule], clock, entries, out)
         for entry in due:
             runtime = self.runtimes[entry.rule]
             if entry.own:
-                runtime.end_storm(entry.clock, entry.deadline, out)
+                end_storm(runtime, entry.clock, entry.deadline, out)
             else:
                 runtime.release(entry.device, entry.deadline, entry.clock, out)
             if self._spoken:
@@ -366,7 +367,7 @@ class Matcher:
         out.extend(self._release(self.clocks.seen(kind, time)))
         for runtime in self.runtimes:
             if runtime.storms:
-                runtime.heard(kind, time)
+                heard(runtime, kind, time)
 
     def _sweep(self, kind: str, time: int) -> int:
         """Forget devices of which the rules that read a type will hear no more; when to look again."""

@@ -16,7 +16,7 @@ from engine.alerts import Alert
 from engine.automaton import Automaton, Match
 from engine.baselines import Reading
 from engine.caps import CHOICES, HELD, KEPT, TOO_OLD, Caps
-from engine.clocks import Clocks, Due
+from engine.clocks import Clocks
 from engine.device_log import DeviceLog
 from engine.device_state import ALWAYS_KNOWN, DeviceState, Stale, new_automaton, new_state, order_of
 from engine.events import MAX_TIME_MS, Event
@@ -59,13 +59,15 @@ class RuleRuntime:
         changed: Callable[[str], None] = _nobody,
     ) -> None:
         self.plan = plan
-        self._clocks = clocks
+        self.clocks = clocks
+        """Of all types."""
         self._debt = RerunDebt() if debt is None else debt
         self._most_kept = most_kept(plan)
         self.keys: dict[str, KeyOf] = {}
         """By event kind, the key of its events for this rule."""
         self._always: dict[str, dict[int, int]] = {}
-        self._changed = changed
+        self.changed = changed
+        """To be called with a device before what is known of it changes."""
         self.replacing: str | None = None
         """Id of the alert that the next event replaces (item 15)."""
         self.builder = AlertBuilder(plan, lists, sightings)
@@ -185,7 +187,7 @@ class RuleRuntime:
         """Deadlines that have passed and are not judged, each with its clock. Whoever asks judges them."""
         if not isinstance(state.automaton, Search):
             return
-        passed = [self._clocks.passed(kinds) for kinds in self.plan.clock_kinds]
+        passed = [self.clocks.passed(kinds) for kinds in self.plan.clock_kinds]
         while found := [
             (deadline, clock)
             for clock, deadline in state.automaton.first_deadlines().items()
@@ -250,7 +252,7 @@ class RuleRuntime:
         """An event that was taken is no more: an alert that was closed, or no longer fits (item 15)."""
         self.replacing = None
         device = "" if self.plan.fleet else event.device
-        self._changed(device)
+        self.changed(device)
         self.catch_up(device, out)
         state = self.devices.get(device)
         removed = None if state is None else state.remove(event)
@@ -261,7 +263,7 @@ class RuleRuntime:
         """Run again what late events have made stale (engine/rerun_debt.py)."""
         state = self.devices.get(device)
         if state is not None and state.stale is not None:
-            self._changed(device)
+            self.changed(device)
             stale, state.stale = state.stale, None
             self._debt.served(self, device)
             self._rerun_range(state, stale.first, stale.last, stale.cause, out)
@@ -278,7 +280,7 @@ class RuleRuntime:
 
     def judge(self, state: DeviceState, deadline: int, clock: int) -> int:
         """Have the automaton judge a deadline; how many matches it would say."""
-        self._changed(state.device)
+        self.changed(state.device)
         if state.armed.get(clock) == deadline:
             del state.armed[clock]
             self.waiting[clock] -= 1
@@ -292,7 +294,7 @@ class RuleRuntime:
 
     def settle(self, state: DeviceState, out: list[Alert]) -> None:
         """Say the held matches whose deadlines have all passed, and wait for those of the others."""
-        self._changed(state.device)
+        self.changed(state.device)
         ready = [match for match in state.held if self._ready(match)]
         if ready:
             state.held = [match for match in state.held if not self._ready(match)]
@@ -303,7 +305,7 @@ class RuleRuntime:
     def _passed(self, match: Match) -> bool:
         """Whether the clocks have passed every deadline that the match rests on."""
         kinds = self.plan.clock_kinds
-        return all(deadline <= self._clocks.passed(kinds[clock]) for deadline, clock in match.waits)
+        return all(deadline <= self.clocks.passed(kinds[clock]) for deadline, clock in match.waits)
 
     def _ready(self, match: Match) -> bool:
         return self._passed(match) and not self.storms.holds(match)
@@ -330,7 +332,7 @@ class RuleRuntime:
             return
         kinds = self.plan.clock_kinds
         first = state.automaton.first_deadlines()
-        passed = [self._clocks.passed(of_clock) for of_clock in kinds]
+        passed = [self.clocks.passed(of_clock) for of_clock in kinds]
         overdue = [(deadline, clock) for clock, deadline in first.items() if deadline <= passed[clock]]
         if overdue:
             self.judge(state, *max(overdue))
@@ -344,80 +346,14 @@ class RuleRuntime:
             if deadline < state.armed.get(clock, deadline + 1):
                 self.waiting[clock] += clock not in state.armed
                 state.armed[clock] = deadline
-                self._clocks.wait(kinds[clock], deadline, self.plan.index, state.device, clock)
+                self.clocks.wait(kinds[clock], deadline, self.plan.index, state.device, clock)
 
-    # --- storms (engine/storms.py)
-
-    def watch_for_storm(self, clock: int, due: list[Due], out: list[Alert]) -> None:
-        """Many deadlines have passed at once: judge them; if it is a storm, that is said first."""
-        if self.storms.active(clock) is not None:
-            return
-        waiting = self.waiting[clock]
-        # A device may have two deadlines here: one that it waited for before is not taken out.
-        completing: dict[str, None] = {}
-        for entry in due:
-            state = None if entry.own else self.devices.get(entry.device)
-            if state is None:
-                continue
-            self.catch_up(state.device, out)
-            if self._judge_all(state, entry.deadline, clock):
-                completing[state.device] = None
-        if self.storms.is_storm(len(completing), waiting):
-            passed = self._clocks.passed(self.plan.clock_kinds[clock])
-            out.append(self.storms.begin(clock, due[0].deadline, passed, list(completing), waiting))
-            self.storms.devices.update(completing)
-
-    def _judge_all(self, state: DeviceState, deadline: int, clock: int) -> int:
+    def judge_all(self, state: DeviceState, deadline: int, clock: int) -> int:
         """Have a deadline judged, and what has passed behind it; how many matches that would say."""
         ready = self.judge(state, deadline, clock)
         for overdue in self._overdue(state):
             ready = self.judge(state, *overdue)
         return ready
-
-    def heard(self, kind: str, time: int) -> None:
-        """A type that was silent is heard again: from now on each device has its chance."""
-        for storm in self.storms.silent(kind):
-            storm.back = max(time, storm.since)
-            until = storm.back + self.storms.duration_ms(storm.clock)
-            self._clocks.wait(self.plan.clock_kinds[storm.clock], until, self.plan.index, None, storm.clock)
-
-    def end_storm(self, clock: int, now: int, out: list[Alert]) -> None:
-        """The time is over in which devices could be heard again, if the source has lived that long."""
-        storm = self.storms.active(clock)
-        if storm is None:
-            return
-        if not self._clocks.shows(self.plan.clock_kinds[clock], now - self.storms.duration_ms(clock) // 2):
-            # It was the wall clock that came this far: the source has gone silent again.
-            storm.back = None
-            return
-        heard = silent = 0
-        states = [self.devices[device] for device in self.storms.devices if device in self.devices]
-        for state in states:
-            for match in [match for match in state.held if self.storms.holds(match)]:
-                if self._heard_since(state, match):
-                    self._changed(state.device)
-                    state.held.remove(match)
-                    self.said.spend(state, match)
-                    heard += 1
-                else:
-                    silent += 1
-        out.append(self.storms.end(clock, now, heard, silent))
-        for state in states:
-            self.settle(state, out)
-        self.storms.devices = {s.device: None for s in states if any(map(self.storms.holds, s.held))}
-
-    def _heard_since(self, state: DeviceState, match: Match) -> bool:
-        """Whether the device has sent, after the silence, what the rule waited for."""
-        table = self._table
-        assert isinstance(table, SearchTable)
-        for kept in reversed(state.history):
-            if kept.time <= match.last.time:
-                return False
-            if kept.mask & table.absence_mask and all(
-                mine is None or mine == theirs for mine, theirs in zip(kept.key, match.key, strict=True)
-            ):
-                return True
-        return False
 
     # --- out of order
 
@@ -430,7 +366,7 @@ class RuleRuntime:
 
     def _rerun_range(self, state: DeviceState, first: int, last: int, cause: Kept, out: list[Alert]) -> None:
         """Run again because of what has changed from one time to another."""
-        self._changed(state.device)
+        self.changed(state.device)
         self.reruns += 1
         if self.plan.clock_kinds:
             # A silence may have begun long ago: everything runs again.
@@ -536,11 +472,11 @@ class RuleRuntime:
             if state.waits or until >= now:
                 expiry.add(state, max(until, now) - expiry.keep_ms)
                 if last != ALWAYS_KNOWN and state.stale is None:
-                    self._changed(state.device)
+                    self.changed(state.device)
                     # By its own time: what comes next from it may be as old as that.
                     self._trim(state, last)
             else:
-                self._changed(state.device)
+                self.changed(state.device)
                 del self.devices[state.device]
                 if state.log is not None:
                     state.log.end(self.plan.index, now - expiry.keep_ms)
