@@ -88,6 +88,11 @@ class Clocks:
         """Whether anybody has said what the wall clock shows; in a replay nobody does."""
         return self._now is not None
 
+    @property
+    def now(self) -> int | None:
+        """What the wall clock shows; None where nobody says it."""
+        return self._now
+
     def shows(self, kinds: Kinds, time: int) -> bool:
         """Whether events of each of these types show a time: they are heard of up to then."""
         return all(self._seen.get(kind, NEVER) >= time for kind in kinds)

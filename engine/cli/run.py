@@ -141,6 +141,7 @@ def run(
         processor, rule_watch = begin(
             *(rules, set_ or (), settings), max_skew_ms=skew, watch=watch, exceptions=exceptions, off=off
         )
+        rule_watch.warm_ms = warm_ms
         if store is None and processor.cannot_begin is not None:
             raise ServiceError(processor.cannot_begin)
     except ServiceError as error:

@@ -17,7 +17,7 @@ from engine.reload.draining import Drain, DrainRecord
 from engine.reload.leftovers import Leftovers
 from engine.reload.prepare import Prepared, make_matcher
 from engine.reload.report import ReloadReport, RuleReport, state_of
-from engine.reload.side import Side, keep_entries
+from engine.reload.side import Side, begin_cold, keep_entries
 from engine.reload.since import Begin, look_back
 from engine.reload.transfer import Known, Transferred, known_of, latest, transfer
 from engine.state import parts
@@ -103,6 +103,10 @@ class InForce:
         """All old versions are over at once."""
         self.leftovers.add(drain.matcher for drain in self.drains)
         self.drains = []
+
+    def begins_cold(self, prepared: Prepared) -> bool:
+        """Whether any rule or baseline of a set would know nothing of what was before."""
+        return any(begin_cold(self.matcher, prepared.matcher))
 
     def beside(self, prepared: Prepared) -> Side:
         """The rules of a set that would begin cold, to be filled with the past before it comes into force. It

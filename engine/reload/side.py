@@ -28,6 +28,13 @@ def keep_entries(old: Matcher, of_old: m.RuleSet, new: Matcher, of_new: m.RuleSe
             test.replace(tuple(sorted(old.plan.lists[name].entries)))
 
 
+def begin_cold(old: Matcher, new: Matcher) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the rules and of the baselines of a set that would begin cold."""
+    states = {change.rule: state_of(change) for change in compare(old, new)}
+    rules = frozenset(name for name in new.rules if states[name] != "kept")
+    return rules, frozenset(new.baselines.declared) - kept_baselines(old.baselines, new.baselines)
+
+
 class Side:
     """The rules of a set that would begin cold. To be told of every message that its matcher takes.
 
@@ -45,9 +52,7 @@ class Side:
 
     def __init__(self, old: Matcher, of_old: m.RuleSet, prepared: Prepared) -> None:
         new = prepared.matcher
-        states = {change.rule: state_of(change) for change in compare(old, new)}
-        self.rules = frozenset(name for name in new.rules if states[name] != "kept")
-        self.baselines = frozenset(new.baselines.declared) - kept_baselines(old.baselines, new.baselines)
+        self.rules, self.baselines = begin_cold(old, new)
         needed: dict[str, m.Rule] = {}
         for name in new.rules:
             if name in self.rules:

@@ -24,7 +24,7 @@ from rule_versions import LIST, LIST_FILE, Version, Versions
 from engine.reload.prepare import Prepared, prepare
 from engine.service.checkpoints.model import Mark
 from engine.service.rules.processor import ReloadingProcessor
-from engine.service.rules.watch import REFUSED
+from engine.service.rules.refusals import REFUSED
 
 _BETWEEN_SECONDS: Final = (0.2, 1.6)
 _PATIENCE_SECONDS: Final = 60.0
