@@ -44,6 +44,8 @@ class Moving(Writer):
         self._structs = {struct.kind: struct for struct in new.event_types}
         self._fields: dict[type[Event], tuple[str, ...]] = {}
         self._known: dict[str, frozenset[str]] = {}
+        # What is known of an event here and not by the other.
+        self._more: dict[type[Event], tuple[str, ...]] = {}
         for struct in old.event_types:
             kind = struct.kind
             if kind not in self._structs:
@@ -55,7 +57,9 @@ class Moving(Writer):
             if needed <= theirs & same:
                 # Else no rule that is moved keeps such events: `compare` has seen to that.
                 self._fields[struct] = tuple(n for n in struct.__struct_fields__ if n in theirs & same)
+                known = frozenset() if beside is None else beside._known.get(kind, frozenset())
                 self._known[kind] = frozenset(self._fields[struct])
+                self._more[struct] = tuple(n for n in self._fields[struct] if n not in known)
 
     def kept(self, kept: Kept) -> int:
         number = self._numbers.get(id(kept))
@@ -96,10 +100,8 @@ class Moving(Writer):
         assert beside._places is not None
         found = beside._places.get(place)
         if found is not None:
-            known = beside._known[event.kind]
-            for name in self._fields[type(event)]:
-                if name not in known:
-                    setattr(found, name, getattr(event, name))
+            for name in self._more[type(event)]:
+                setattr(found, name, getattr(event, name))
         return found
 
 

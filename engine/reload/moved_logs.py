@@ -7,7 +7,7 @@ rules, and those of the other know what they knew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -40,18 +40,32 @@ class LogSource(msgspec.Struct, frozen=True):
         found: list[Logged] = []
         for entry in log.entries:
             kind = entry.event.kind
-            if kind not in new.always or not moving.knows(entry.event):
+            always = new.always.get(kind)
+            if always is None or not moving.knows(entry.event):
                 continue
-            # What every event of the kind fits stands in no entry, and may be another matter in the new set.
-            bits = {**dict(entry.fits), **self.logs.always[kind]}
-            always = new.always[kind]
-            fits = sorted(
-                (numbers[r], mask) for r, mask in bits.items() if r in numbers and numbers[r] not in always
-            )
-            if fits or always:
+            fits = entry.fits
+            of_kind = self.logs.always[kind]
+            if of_kind:
+                # What every event of the kind fits stands in no entry, and may be another matter in the new
+                # set.
+                fits = tuple({**dict(fits), **of_kind}.items())
+            # By a loop: there may be a million entries, and the input stands still.
+            moved: list[tuple[int, int]] = []
+            for rule, mask in fits:
+                number = numbers.get(rule)
+                if number is not None and number not in always:
+                    moved.append((number, mask))
+            if moved or always:
+                if len(moved) > 1:
+                    moved.sort()
                 event = moving.event_of(entry.event, entry.position)
-                found.append(Logged(entry.time, entry.position, event, tuple(fits), entry.readings))
+                found.append(Logged(entry.time, entry.position, event, tuple(moved), entry.readings))
         return found
+
+    def finds_all(self, new: DeviceLogs) -> bool:
+        """Whether one of these rules is told of every event of some kind."""
+        numbers = set(self.numbers.values())
+        return any(not numbers.isdisjoint(always) for always in new.always.values())
 
     def known_from(self, device: str) -> int:
         """From when on the log of a device is whole."""
@@ -80,9 +94,9 @@ def move_logs(sources: Sequence[LogSource], new: DeviceLogs) -> None:
 def _move_log(device: str, sources: Sequence[LogSource], new: DeviceLogs) -> None:
     parts = [(s, log) for s in sources if (log := s.logs.logs.get(device)) is not None]
     lists = [source.entries(log, new) for source, log in parts]
-    if len(sources) == 2 and parts[-1][0] is sources[1]:
+    if len(sources) == 2 and parts[-1][0] is sources[1] and sources[0].finds_all(new):
         lists[-1] = list(_without_strange(device, sources[0], lists, new))
-    entries = lists[0] if len(lists) == 1 else list(_together(*lists))
+    entries = lists[0] if len(lists) == 1 else _together(*lists)
     states = [s.numbers[rule] for s, log in parts for rule in log.states if rule in s.numbers]
     if not entries and not states:
         return
@@ -133,15 +147,23 @@ def _without_strange(
             yield entry
 
 
-def _together(one: Iterable[Logged], other: Iterable[Logged]) -> Iterator[Logged]:
-    """Two logs of the same stream as one."""
-    places: dict[tuple[int, int], Logged] = {(entry.time, entry.position): entry for entry in one}
+def _together(one: list[Logged], other: list[Logged]) -> list[Logged]:
+    """Two logs of the same stream as one: both are in order, and an event has one place."""
+    found: list[Logged] = []
+    at, end = 0, len(one)
     for entry in other:
-        place = (entry.time, entry.position)
-        known = places.get(place)
-        places[place] = entry if known is None else _of_both(known, entry)
-    for place in sorted(places):
-        yield places[place]
+        time, position = entry.time, entry.position
+        while at < end and (
+            (mine := one[at]).time < time or (mine.time == time and mine.position < position)
+        ):
+            found.append(mine)
+            at += 1
+        if at < end and one[at].position == position:
+            entry = _of_both(one[at], entry)
+            at += 1
+        found.append(entry)
+    found += one[at:]
+    return found
 
 
 def _of_both(one: Logged, other: Logged) -> Logged:
@@ -149,4 +171,5 @@ def _of_both(one: Logged, other: Logged) -> Logged:
     if one.readings and other.readings:
         # What a baseline answered where more of the past was known.
         readings = {**other.readings, **one.readings}
-    return Logged(one.time, one.position, one.event, tuple(sorted((*one.fits, *other.fits))), readings)
+    fits = tuple(sorted((*one.fits, *other.fits))) if one.fits and other.fits else one.fits or other.fits
+    return Logged(one.time, one.position, one.event, fits, readings)

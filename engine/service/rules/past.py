@@ -24,7 +24,7 @@ from engine.service.connection import Connection
 from engine.service.ending import end
 from engine.service.errors import ServiceError
 from engine.service.permissions import fill_consumer, needed_to_fill
-from engine.service.pull import Pull, Received, tokens_after_time
+from engine.service.pull import MOST_BYTES, Pull, Received, tokens_after_time
 from engine.service.settings import Settings
 
 _Result = TypeVar("_Result")
@@ -87,17 +87,19 @@ class Past:
         return self._pending
 
     def take(self, until: int, most: int) -> list[Received]:
-        """The next messages, none behind the sequence ``until``, at most so many.
+        """The next messages, none behind the sequence ``until``, at most so many, and few if they are large.
 
         Raises `ServiceError`: no more can be read.
         """
         self._connection.check()
         queue = self._queue
         found: list[Received] = []
-        while queue and len(found) < most and queue[0][1] <= until:
+        size = 0
+        while queue and len(found) < most and size < MOST_BYTES and queue[0][1] <= until:
             received = queue.popleft()
-            self._bytes -= len(received[0].data)
+            size += len(received[0].data)
             found.append(received)
+        self._bytes -= size
         if self.full and not self._is_full():
             self.full = False
             self._room.set()

@@ -194,9 +194,12 @@ class RuleWatch:
         try:
             report = await warming.run()
         except CannotFillError as error:
-            _log.warning("the rules %s are not filled with the past: %s", prepared.bundle.hash, error)
+            _log.warning(
+                "the rules %s are not filled with the past: %s They begin cold.",
+                *(prepared.bundle.hash, error),
+            )
         except Exception:
-            _log.exception("the rules %s are not filled with the past", prepared.bundle.hash)
+            _log.exception("the rules %s are not filled with the past, and begin cold", prepared.bundle.hash)
         finally:
             await warming.close()
         if report is None:
