@@ -75,6 +75,13 @@ class InForce:
         """A set that is loaded, from the beginning."""
         return cls(bundle_of(ruleset), ruleset)
 
+    @property
+    def begins(self) -> Mapping[str, Begin]:
+        """For rules that were not there from the beginning, since when they know anything. Where that is
+        before they came into force, they were filled with all from there on.
+        """
+        return self._since
+
     def drained(
         self, payload: bytes, content_type: str | None, sequence: int, received_ms: int, latest_ms: int
     ) -> list[Alert]:
