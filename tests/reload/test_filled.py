@@ -195,7 +195,7 @@ def test_what_baselines_answered_to_both_stays_with_the_event() -> None:
     new = (
         SECOND.format(5)
         + "RULE new { WHEN flow [bytes > 1] THEN c WITHIN 60s\n"
-        + '  SEVERITY choose(deviation(seen) > 3, high, low) }'
+        + "  SEVERITY choose(deviation(seen) > 3, high, low) }"
     )
     running = Filling(old)
     running.begin(old + new)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from service_bench import Bench, scenario
 
+from engine.cli.rules import status_lines
 from engine.service.rules import warming
 from engine.service.rules import watch as watching
 from engine.service.rules.apart import Apart
@@ -162,6 +163,8 @@ def test_the_service_works_meanwhile_and_a_newer_set_is_filled_instead(
         write(bench, CHAIN, ADDED)
         await bench.until(lambda: held.begun > 0)
         first = bench.watch.status()["filling"]
+        shown = status_lines(bench.watch.status())
+        assert f"{first['hash']} comes into force when its rules are filled: " in shown[1]
         assert (first["rules"], first["hash"] != processor.in_force.bundle.hash) == (("added",), True)
         # What the rules in force find is said at once, and a bad set leaves the fill alone.
         await bench.send("b")
@@ -214,6 +217,67 @@ def test_a_crash_in_the_fill_leaves_the_old_set_and_the_next_start_fills_again(
         await bench.stop()
 
     scenario(tmp_path, binary, act)
+
+
+def test_the_last_message_may_be_gone_and_the_stream_may_be_empty(tmp_path: Path, binary: Path) -> None:
+    async def act(bench: Bench) -> None:
+        write(bench, CHAIN)
+        processor = await bench.start(warm_ms=DAYS)
+        jetstream = bench.client.jetstream()
+        await bench.send("a", x=9)
+        await bench.send("b", host="other")
+        await bench.until(lambda: processor.events == 2)
+        last = (await jetstream.stream_info("EVENTS")).state.last_seq
+        await jetstream.delete_msg("EVENTS", last)
+        write(bench, CHAIN, ADDED)
+        await bench.until(lambda: processor.reloads == 1)
+        await bench.send("c")
+        await bench.until(lambda: len(bench.said) == 1)
+        assert said(bench) == [("added", ["e1", "e3"])]
+        await jetstream.purge_stream("EVENTS")
+        write(bench, CHAIN, ADDED, OTHER)
+        await bench.until(lambda: processor.reloads == 2)
+        report = processor.in_force.report
+        assert report is not None
+        assert [one.state for one in report.rules] == ["kept", "kept", "cold"]
+        await bench.stop()
+
+    scenario(tmp_path, binary, act)
+
+
+def test_a_rest_that_does_not_come_is_tried_again_and_at_last_they_begin_cold(
+    tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warming, "REST_SECONDS", 0.1)
+    tries: list[int] = []
+
+    async def has_all(this: Any, sequence: int) -> bool:
+        tries.append(sequence)
+        await asyncio.sleep(1.0)
+        return False
+
+    monkeypatch.setattr(warming.Warming, "_has_all", has_all)
+    monkeypatch.setattr(warming.Warming, "_slice", lambda this, until: False)
+
+    async def act(bench: Bench) -> None:
+        write(bench, CHAIN)
+        processor = await bench.start(warm_ms=DAYS)
+        await bench.send("a", x=9)
+        await bench.until(lambda: processor.events == 1)
+
+        async def near(this: Any) -> bool:
+            return True
+
+        monkeypatch.setattr(warming.Warming, "_is_near", near)
+        write(bench, CHAIN, ADDED)
+        await bench.until(lambda: processor.reloads == 1)
+        assert len(tries) == warming.TRIES
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 1)
+        await bench.stop()
+
+    scenario(tmp_path, binary, act)
+    assert "does not give the last messages again. They begin cold." in caplog.text
 
 
 def test_under_load_each_message_is_taken_once_by_each(

@@ -138,6 +138,7 @@ def test_what_somebody_left_under_its_name_is_replaced(tools: Any) -> None:
             async with reading(tools.settings(server, **SMALL), int(time.time() * 1000) + 60_000) as past:
                 await past.news(0.2)
                 assert not past.waiting
+                assert await past.nothing_left()
             await left.close()
 
     tools.with_server(scenario)

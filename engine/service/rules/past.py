@@ -55,7 +55,9 @@ class Past:
         self._queue: deque[Received] = deque()
         self._bytes = 0
         self._since = datetime.datetime.fromtimestamp(0, datetime.UTC)
-        self._last: tuple[int, str] = (0, "")
+        self._last = 0
+        # Messages of the consumer that there is now.
+        self._came = 0
         self._pending = 0
         self._first_held = 0
         self._pull: Pull | None = None
@@ -129,8 +131,8 @@ class Past:
 
         async def ask() -> bool:
             info = await self._connection.jetstream().consumer_info(self._stream, self._name)
-            delivered = info.delivered.stream_seq if info.delivered else 0
-            return not info.num_pending and (delivered or 0) <= self._last[0]
+            delivered = info.delivered.consumer_seq if info.delivered else 0
+            return not info.num_pending and (delivered or 0) <= self._came
 
         with contextlib.suppress(TimeoutError, NatsError):
             return not self._reopen.is_set() and await self._refusable(ask())
@@ -162,7 +164,8 @@ class Past:
     def _keep(self, message: Msg, sequence: int, received_ms: int) -> None:
         self._queue.append((message, sequence, received_ms))
         self._bytes += len(message.data)
-        self._last = (sequence, message.reply)
+        self._last = sequence
+        self._came += 1
         tokens = message.reply.rsplit(".", tokens_after_time(message.reply))
         self._pending = int(tokens[1])
         self.full = self._is_full()
@@ -224,7 +227,7 @@ class Past:
             inactive_threshold=_IDLE_SECONDS,
             mem_storage=True,
         )
-        last, _ = self._last
+        last = self._last
         if last:
             config = config.evolve(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_time=None, opt_start_seq=last + 1
@@ -232,6 +235,7 @@ class Past:
         jetstream = self._connection.jetstream()
         info = await jetstream.add_consumer(self._stream, config)
         self._pending = int(info.num_pending or 0)
+        self._came = 0
         self._pull = Pull(
             self._connection.client,
             f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}",

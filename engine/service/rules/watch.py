@@ -159,6 +159,7 @@ class RuleWatch:
         assert self._change is not None
         processor = self._processor
         if self._filling is not None and self._filling[0].prepared.bundle.hash == prepared.bundle.hash:
+            self.refused = None
             return
         await self._give_up_filling()
         if prepared.bundle.hash == processor.in_force.bundle.hash:
