@@ -12,6 +12,7 @@ from typing import Any
 
 import nats
 import pytest
+from nats.js.api import ConsumerConfig
 
 from engine.service.errors import ServiceError
 from engine.service.rules.past import Past
@@ -133,13 +134,12 @@ def test_what_somebody_left_under_its_name_is_replaced(tools: Any) -> None:
     async def scenario(server: Any) -> None:
         async with tools.client(server) as client:
             await fill(client, 10)
-            left = Past(tools.settings(server))
-            await left.open(0)
+            config = ConsumerConfig(name="thenwire-fill", inactive_threshold=60.0)
+            await client.jetstream().add_consumer("EVENTS", config)
             async with reading(tools.settings(server, **SMALL), int(time.time() * 1000) + 60_000) as past:
                 await past.news(0.2)
                 assert not past.waiting
                 assert await past.nothing_left()
-            await left.close()
 
     tools.with_server(scenario)
 
