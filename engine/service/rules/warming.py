@@ -88,11 +88,11 @@ class Warming:
         self.prepared = prepared
         self.swapping = False
         """It is coming into force: too late to give it up."""
+        self.is_in_force = False
         self._processor = processor
         self._settings = settings
         self._warm_ms = warm_ms
         self._change = change
-        self._in_force = False
         self._past: Past | None = None
         self._apart: Apart | None = None
         self._begin = 0
@@ -136,7 +136,7 @@ class Warming:
         """Read no more, whatever came of it."""
         if self._past is not None:
             await self._past.close()
-        if self._apart is not None and not self._in_force:
+        if self._apart is not None and not self.is_in_force:
             self._processor.let_go(self._apart)
 
     def _named(self) -> str:
@@ -232,7 +232,7 @@ class Warming:
             self.swapping = False
             raise
         report = await asyncio.to_thread(self._processor.swap, self.prepared, sequence, self._apart)
-        self._in_force = True
+        self.is_in_force = True
         return report
 
     async def _put_in_force_cold(self, sequence: int) -> ReloadReport:

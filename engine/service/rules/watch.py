@@ -119,9 +119,14 @@ class RuleWatch:
         return {
             **self._processor.rules_status(),
             "refused": said,
-            "filling": None if self._filling is None else msgspec.to_builtins(self._filling[0].progress),
+            "filling": None if self._fills is None else msgspec.to_builtins(self._fills.progress),
             "written_ms": round(time.time() * 1_000),
         }
+
+    @property
+    def _fills(self) -> Warming | None:
+        """The set that is being filled, until it is in force."""
+        return None if self._filling is None or self._filling[0].is_in_force else self._filling[0]
 
     async def reload(self) -> str:
         """Look now; a sentence that says what became of it."""
@@ -131,10 +136,10 @@ class RuleWatch:
         found = await self._look(now=True)
         if isinstance(found, Refused):
             return f"Refused: {found.sentence}; the rules {self._processor.in_force.bundle.hash} go on."
-        if self._filling is not None:
+        if self._fills is not None:
             return (
-                f"The rules {self._filling[0].prepared.bundle.hash} are in order and come into force when "
-                f"they are filled with the past: {self._filling[0].progress}; the rules "
+                f"The rules {self._fills.prepared.bundle.hash} are in order and come into force when "
+                f"they are filled with the past: {self._fills.progress}; the rules "
                 f"{self._processor.in_force.bundle.hash} go on until then."
             )
         if self._processor.reloads == before:
