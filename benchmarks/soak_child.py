@@ -19,7 +19,6 @@ from typing import Any, TextIO
 
 from engine.cli import main as command_line
 from engine.service.checkpoints.barrier import Barrier
-from engine.state.parts import Changes
 
 _EVERY_SECONDS = 0.01
 _GENERATIONS = ("young", "older", "full")
@@ -60,7 +59,7 @@ def _count_cycles(holds: TextIO) -> None:
 def main() -> int:
     """The exit code of ``thenwire run``."""
     with Path(sys.argv[1]).open("a", buffering=1) as holds:
-        cut, pack = Barrier._cut, Changes.pack
+        cut, pack = Barrier._cut, Barrier._slice
         begin = Barrier.begin
         watching: list[asyncio.Task[None]] = []
 
@@ -79,7 +78,7 @@ def main() -> int:
             return inner
 
         Barrier._cut = timed("cut", cut)  # type: ignore[method-assign]  # to look on
-        Changes.pack = timed("slice", pack)  # type: ignore[method-assign]  # likewise
+        Barrier._slice = timed("slice", pack)  # type: ignore[method-assign]  # likewise
         Barrier.begin = beginning  # type: ignore[method-assign, assignment]  # likewise
         collections = Collections(holds)
         gc.callbacks.insert(0, collections.note)

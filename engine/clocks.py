@@ -89,9 +89,9 @@ class Clocks:
         return self._now is not None
 
     @property
-    def now(self) -> int | None:
-        """What the wall clock shows; None where nobody says it."""
-        return self._now
+    def wall(self) -> int:
+        """What the wall clock shows as far as anybody has said, epoch milliseconds; 0 where nobody has."""
+        return self._now or 0
 
     def shows(self, kinds: Kinds, time: int) -> bool:
         """Whether events of each of these types show a time: they are heard of up to then."""

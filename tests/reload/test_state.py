@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from engine.baselines.declared import OtherState
 from engine.reload.bundle import bundle_of
 from engine.reload.in_force import InForce
 from engine.reload.prepare import Refused, prepare_loaded
-from engine.service.rules.processor import ReloadingProcessor
 
 AT = 1_700_000_000_000
 
@@ -233,21 +231,6 @@ def test_an_old_version_goes_on_with_the_entries_that_were_in_force() -> None:
     running.crash()
     # The old one; the new one has seen no first step.
     assert len(running.tell("b", app="chat")) == 1
-
-
-def test_after_a_restart_the_time_is_that_of_the_state() -> None:
-    """Else an old version that drains from then on would be over with the next message."""
-    text = "EVENT a {{ x: int }}  EVENT b {{ x: int }}  RULE r {{ WHEN a [x > {}] THEN b WITHIN 60s }}"
-    processor = ReloadingProcessor(prepared(text.format(1)))
-    event = {"kind": "a", "device": "d1", "time": AT, "x": 5}
-    processor.process(json.dumps(event).encode(), None, 1, "EVENTS", "events.x", AT)
-    cut = processor.cut()
-    devices = [(key, part) for key, part in cut.pack(100) if part is not None]
-    again = ReloadingProcessor(prepared(text.format(1)))
-    again.restore(cut.shared, devices)
-    again.swap(prepared(text.format(2)), 1)
-    (drain,) = again.in_force.drains
-    assert (again.now_ms, drain.until_ms > AT) == (AT, True)
 
 
 def test_a_list_file_that_is_gone_does_not_keep_the_state_from_being_taken_up(tmp_path: Path) -> None:

@@ -34,14 +34,20 @@ class FakeCut:
     def pack(self, most: int) -> list[tuple[str, bytes | None]]:
         part, self._rows = self._rows[:most], self._rows[most:]
         self._log.append(f"pack {len(part)}")
-        self._clock.now += 0.001 * len(part)
+        for _ in part:
+            self._clock.packed += 1
+            self._clock.now += self._clock.dear.get(self._clock.packed, self._clock.a_part)
         return part
 
 
 class Clock:
-    """Packing one device takes a millisecond."""
+    """``a_part``: seconds that packing one takes; ``dear``: other ones, by its number."""
 
-    now = 0.0
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.a_part = 0.001
+        self.dear: dict[int, float] = {}
+        self.packed = 0
 
     def perf_counter(self) -> float:
         return self.now
@@ -136,27 +142,43 @@ def test_what_is_caused_after_the_cut_is_not_waited_for(monkeypatch: pytest.Monk
     assert "settled 5" in fake.log
 
 
-def test_slices_grow_and_shrink_until_they_take_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = Everything(100)
-    asyncio.run(_barrier(fake, monkeypatch).store(1, 0))
-    sizes = [int(line.split()[1]) for line in fake.log if line.startswith("pack")]
-    # At a millisecond each, three devices are a slice.
-    assert sizes[0] == 16
-    assert set(sizes[1:-2]) == {3} or set(sizes[1:-2]) == {2, 3}
+def _slices(fake: Everything, barrier: Barrier) -> list[int]:
+    """How many parts were packed between two turns of others."""
 
-    quick = Everything(1000)
-    quick.clock.now = 0.0
-    barrier = _barrier(quick, monkeypatch)
-    monkeypatch.setattr(FakeCut, "pack", _pack_in_no_time)
-    asyncio.run(barrier.store(1, 0))
-    sizes = [int(line.split()[1]) for line in quick.log if line.startswith("pack")]
-    assert sizes[:4] == [16, 32, 64, 128]
+    async def other() -> None:
+        while True:
+            fake.log.append("other")
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        beside = asyncio.ensure_future(other())
+        await barrier.store(1, 0)
+        beside.cancel()
+
+    asyncio.run(scenario())
+    packs = " ".join(fake.log[: fake.log.index("settled 5")]).split("other")
+    found = [sum(map(int, one.replace("cut", "").replace("pack", "").split())) for one in packs]
+    return [count for count in found if count]
 
 
-def _pack_in_no_time(self: FakeCut, most: int) -> list[tuple[str, bytes | None]]:
-    part, self._rows = self._rows[:most], self._rows[most:]
-    self._log.append(f"pack {len(part)}")
-    return part
+@pytest.mark.parametrize(("milliseconds", "parts"), [(1.0, 8), (0.2, 16), (0.05, 64), (0.0, 1000)])
+def test_a_slice_ends_when_it_has_worked_long_enough(
+    monkeypatch: pytest.MonkeyPatch, milliseconds: float, parts: int
+) -> None:
+    fake = Everything(1000)
+    fake.clock.a_part = milliseconds / 1000
+    assert set(_slices(fake, _barrier(fake, monkeypatch))[:-1] or [1000]) == {parts}
+
+
+def test_a_dear_part_among_cheap_ones_makes_its_own_slice_long_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Everything(400)
+    fake.clock.dear = {200: 0.05}
+    fake.clock.a_part = 0.0001
+    slices = _slices(fake, _barrier(fake, monkeypatch))
+    assert sum(slices) == 400
+    assert set(slices) <= {32, 8, 16, 24}
 
 
 def test_others_get_their_turn_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,14 +251,12 @@ def test_a_processor_that_begins_with_nothing_is_told_that_there_will_be_cuts(
 
 
 def test_a_busy_machine_makes_slices_no_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = Everything(200)
+    fake = Everything(400)
+    fake.clock.a_part = 0.001
     barrier = _barrier(fake, monkeypatch)
     # By the clock all takes ten times as long as the thread works.
     monkeypatch.setattr(fake.clock, "thread_time", lambda: fake.clock.now / 10)
-    asyncio.run(barrier.store(1, 0))
-    sizes = [int(line.split()[1]) for line in fake.log if line.startswith("pack")]
-    assert sizes[2:-2]
-    assert set(sizes[2:-2]) <= {29, 30}
+    assert set(_slices(fake, barrier)[:-1]) == {32}
 
 
 def test_a_change_without_a_record_is_made_at_once() -> None:

@@ -29,9 +29,9 @@ from engine.service.publisher import Publisher
 
 _log = logging.getLogger("thenwire.service")
 SLICE_SECONDS: Final = 0.003
-"""What packing one slice should take."""
-_FIRST_SLICE: Final = 16
-_MOST_IN_A_SLICE: Final = 100_000
+"""How long one slice of the packing works."""
+_PARTS_AT_ONCE: Final = 8
+"""Parts that are packed before it is asked how long that took: some take a microsecond, some a hundred."""
 _LET_GO_AT_ONCE: Final = 2_000
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 _COMPLAIN_EVERY_SECONDS: Final = 10.0
@@ -75,7 +75,6 @@ class Barrier:
         self._created = ""
         self._generation = 0
         self._writer = secrets.token_hex(8)
-        self._slice = _FIRST_SLICE
         self._complain_at = 0.0
 
     def begin(self, mark: Mark | None, stream_created: str) -> None:
@@ -146,25 +145,32 @@ class Barrier:
         """The state of each device, and the bytes of all."""
         devices: dict[str, bytes | None] = {}
         size = 0
-        while True:
+        more = True
+        while more:
             # Others first: the cut itself has just held the loop.
             await asyncio.sleep(0)
-            # A busy machine makes a slice long by the clock; to make the next ones small would not help.
-            began, worked = time.perf_counter(), time.thread_time()
+            began = time.perf_counter()
             try:
-                rows = cut.pack(self._slice)
+                rows, more = self._slice(cut)
             except Exception as error:
                 _log.exception("the state cannot be packed")
                 raise ServiceError(f"The state cannot be packed: {type(error).__name__}: {error}.") from None
-            if not rows:
-                return devices, size
             devices.update(rows)
             size += sum(len(name) + len(state or b"") for name, state in rows)
             self._held(time.perf_counter() - began)
-            took = time.thread_time() - worked
-            if len(rows) >= self._slice or took > SLICE_SECONDS:
-                wanted = self._slice * min(2.0, SLICE_SECONDS / max(took, 1e-6))
-                self._slice = min(max(1, int(wanted)), _MOST_IN_A_SLICE)
+        return devices, size
+
+    def _slice(self, cut: Cutting) -> tuple[list[tuple[str, bytes | None]], bool]:
+        """Some more parts, and whether there may be others."""
+        # By the time of this thread: a busy machine makes a slice long by the clock, and to do less in one
+        # would not help.
+        until = time.thread_time() + SLICE_SECONDS
+        found: list[tuple[str, bytes | None]] = []
+        while rows := cut.pack(_PARTS_AT_ONCE):
+            found += rows
+            if time.thread_time() >= until:
+                return found, True
+        return found, False
 
     async def _let_go(self, devices: dict[str, bytes | None]) -> None:
         """Give the memory back, in slices as well: a hundred thousand objects take their time."""

@@ -61,10 +61,13 @@ class ReloadingProcessor(MatchingProcessor):
         self.reloads = 0
         """Put in force since the start of the process."""
         self._given = given
-        self._now = 0
+
+    @property
+    def _now(self) -> int:
+        """The time of the stream; in a restored state that of its last message."""
+        return self.matcher.clocks.wall
 
     def _move_on(self, received_ms: int, out: list[Outgoing]) -> None:
-        self._now = received_ms
         super()._move_on(received_ms, out)
         self.withheld.forget(received_ms)
 
@@ -188,7 +191,6 @@ class ReloadingProcessor(MatchingProcessor):
         self.in_force = InForce.restore_parts(record, inner, devices, self.in_force)
         self.use(self.in_force.ruleset, self.in_force.matcher)
         self._goes_further = bool(self.in_force.drains or self.in_force.leftovers)
-        self._now = self.matcher.clocks.now or 0
         self.withheld.restore(withheld)
         self.except_(self.withheld.text)
         for found in self.ruleset.lists.values():
