@@ -280,6 +280,31 @@ def test_a_rest_that_does_not_come_is_tried_again_and_at_last_they_begin_cold(
     assert "does not give the last messages again. They begin cold." in caplog.text
 
 
+def test_a_fill_that_comes_no_nearer_says_so_and_is_given_up_for_the_old_files(
+    tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warming, "_SAY_SECONDS", 0.05)
+    monkeypatch.setattr(warming.Warming, "_slice", lambda this, until: False)
+
+    async def act(bench: Bench) -> None:
+        write(bench, CHAIN)
+        processor = await bench.start(warm_ms=DAYS)
+        await bench.send("a", x=9)
+        await bench.until(lambda: processor.events == 1)
+        write(bench, CHAIN, ADDED)
+        await bench.until(lambda: "the fill comes no nearer" in caplog.text)
+        write(bench, CHAIN)
+        await bench.until(lambda: bench.watch.status()["filling"] is None)
+        await bench.send("b")
+        await bench.until(lambda: len(bench.said) == 1)
+        assert (processor.reloads, processor.matcher.rules) == (0, ("chain",))
+        consumers = await bench.client.jetstream().consumers_info("EVENTS")
+        assert [one.name for one in consumers] == ["thenwire"]
+        await bench.stop()
+
+    scenario(tmp_path, binary, act)
+
+
 def test_under_load_each_message_is_taken_once_by_each(
     tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

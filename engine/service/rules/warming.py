@@ -35,8 +35,9 @@ BUSY_SECONDS: Final = 0.002
 """A pause that lasts so much longer than asked for says that the event loop has other work."""
 BUSY_PAUSE_SECONDS: Final = 0.03
 """The pause then: the past has about a tenth of the time."""
-NEAR: Final = 500
-"""Messages that may be left when the input is held: some milliseconds of work."""
+NEAR: Final = 20
+"""Messages that may be left when the input is held, and more if they take no longer than"""
+NEAR_SECONDS: Final = 0.05
 REST_SECONDS: Final = 5.0
 """How long the input is held for them; if they do not come, it goes on, and that is tried again."""
 TRIES: Final = 5
@@ -98,6 +99,7 @@ class Warming:
         self._begin = 0
         self._since_ms = 0
         self._total = 0
+        self._worked = 0.0
 
     @property
     def progress(self) -> Progress:
@@ -151,7 +153,7 @@ class Warming:
         assert self._past is not None
         began = time.monotonic()
         say_at = began + _SAY_SECONDS
-        tries = 0
+        tries, behind = 0, 1 << 62
         while True:
             self._slice(max(self._begin, self._processor.sequence))
             await self._pause()
@@ -169,21 +171,32 @@ class Warming:
                 progress = self.progress
                 rate = progress.read / (time.monotonic() - began)
                 _log.info("filling the rules %s: %s, %.0f a second", progress.hash, progress, rate)
+                before, behind = behind, self._behind()
+                if behind >= before:
+                    _log.warning(
+                        "the fill comes no nearer: the rules in force go first, and leave it too little time"
+                    )
 
     def _slice(self, until: int) -> bool:
         """Take in what is there up to a sequence, as far as one slice goes; whether there was any."""
         assert self._past is not None
         assert self._apart is not None
-        end = time.monotonic() + SLICE_SECONDS
+        began = time.monotonic()
         took = False
-        while time.monotonic() < end:
+        while time.monotonic() < began + SLICE_SECONDS:
             batch = self._past.take(until, MOST_TOGETHER)
             if not batch:
                 break
             self._note_first(batch[0][1], batch[0][2])
             self._apart.take(batch, self._settings.input_stream)
             took = True
+        self._worked += time.monotonic() - began
         return took
+
+    def _behind(self) -> int:
+        """How many sequences the past is behind the rules in force."""
+        assert self._apart is not None
+        return max(self._begin, self._processor.sequence) - self._apart.side.last
 
     def _note_first(self, sequence: int, stored_ms: int) -> None:
         assert self._past is not None
@@ -204,13 +217,12 @@ class Warming:
         """Whether so little is left that the input can be held for it."""
         assert self._past is not None
         assert self._apart is not None
-        reached = self._apart.side.last
-        position = max(self._begin, self._processor.sequence)
-        if reached and position - reached <= NEAR:
+        side, behind = self._apart.side, self._behind()
+        if side.last and (behind <= NEAR or behind * self._worked <= NEAR_SECONDS * side.messages):
             return True
         if self._past.waiting:
             # What waits is of later than the rules in force are: then they are the ones that are behind.
-            return self._past.next_sequence > position
+            return self._past.next_sequence > side.last + behind
         if not self._past.left:
             return True
         await self._past.news(_NEWS_SECONDS)
