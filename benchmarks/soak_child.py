@@ -27,8 +27,9 @@ _GENERATIONS = ("young", "older", "full")
 class Collections:
     """Writes down how long each collection takes."""
 
-    def __init__(self, holds: TextIO) -> None:
-        self._holds = holds
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        """To be written by somebody else: a collection may begin while something is being written."""
         self._began = self._own = 0.0
 
     def note(self, phase: str, info: dict[str, int]) -> None:
@@ -38,10 +39,10 @@ class Collections:
             self._began, self._own = now, own
         else:
             what = _GENERATIONS[info["generation"]]
-            self._holds.write(f"{what} {now - self._began:.6f} {own - self._own:.6f}\n")
+            self.lines.append(f"{what} {now - self._began:.6f} {own - self._own:.6f}\n")
 
 
-async def _watch(holds: TextIO) -> None:
+async def _watch(holds: TextIO, collections: Collections) -> None:
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + _EVERY_SECONDS
@@ -49,6 +50,8 @@ async def _watch(holds: TextIO) -> None:
         late = loop.time() - due
         if late > _EVERY_SECONDS / 10:
             holds.write(f"loop {late:.6f}\n")
+        lines, collections.lines = collections.lines, []
+        holds.writelines(lines)
 
 
 def _count_cycles(holds: TextIO) -> None:
@@ -65,7 +68,7 @@ def main() -> int:
 
         def beginning(self: Any, *arguments: Any) -> None:
             begin(self, *arguments)
-            watching.append(asyncio.get_running_loop().create_task(_watch(holds)))
+            watching.append(asyncio.get_running_loop().create_task(_watch(holds, collections)))
 
         def timed(what: str, work: Any) -> Any:
             def inner(self: Any, *arguments: Any) -> Any:
@@ -80,7 +83,7 @@ def main() -> int:
         Barrier._cut = timed("cut", cut)  # type: ignore[method-assign]  # to look on
         Barrier._slice = timed("slice", pack)  # type: ignore[method-assign]  # likewise
         Barrier.begin = beginning  # type: ignore[method-assign, assignment]  # likewise
-        collections = Collections(holds)
+        collections = Collections()
         gc.callbacks.insert(0, collections.note)
         signal.signal(signal.SIGUSR1, lambda *_: _count_cycles(holds))
         return command_line(sys.argv[2:])

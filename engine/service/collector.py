@@ -7,7 +7,7 @@ collector is not needed for that.
 
 So what has outlived one full collection is not looked at again (``gc.freeze``, which takes no time by the
 number of objects). A full collection then looks only at what came to stay since the one before, and low
-thresholds make that some ten thousand objects: some milliseconds. What is young is collected as ever, so the
+thresholds make that some thousand objects: some milliseconds. What is young is collected as ever, so the
 cycles of tasks, exceptions and connections go while they are young.
 
 The price: a cycle that lives long and then ends is not found. Where the service ends such a thing, a set of
@@ -26,7 +26,7 @@ from typing import Final
 
 FULL: Final = 2
 """The generation that a full collection looks at."""
-THRESHOLDS: Final = (500, 3, 1)
+THRESHOLDS: Final = (250, 3, 1)
 """New objects for a young collection, young ones for an older one, those for a full one. Python's own are
 700, 10, 10, which makes full collections of up to 70 ms (measured, 200,000 devices).
 """
