@@ -212,6 +212,8 @@ class DeviceLogs:
         changed: Callable[[str], None],
     ) -> None:
         self.always = always
+        self.sharing = frozenset(caps)
+        """The rules that share the logs."""
         self.logs: dict[str, DeviceLog] = {}
         self.expiry: Expiry[DeviceLog] = Expiry(keep_ms)
         self.forgotten = ALWAYS_KNOWN

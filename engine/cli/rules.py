@@ -176,12 +176,16 @@ async def _asked(settings: Any) -> dict[str, Any]:
 
 def status_lines(found: dict[str, Any]) -> list[str]:
     """A status as people read it."""
+    from engine.service.rules.warming import shown_progress
+
     count, since = plural(len(found["rules"]), "rule"), found["since_sequence"]
     lines = [f"{found['hash']}: {count} in force since sequence {since:,}"]
     if found.get("refused"):
         lines.append(f"refused {found['refused']['hash']}: {found['refused']['sentence']}")
     if found["pending"]:
         lines.append(f"{found['pending']} comes into force when what was read before is read again")
+    if found.get("filling"):
+        lines.append(shown_progress(found["filling"]))
     for drain in found["draining"]:
         until = datetime.fromtimestamp(drain["until_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         lines.append(f"draining until {until}: {', '.join(_spaced(name) for name in drain['rules'])}")

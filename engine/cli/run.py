@@ -91,7 +91,8 @@ def run(
         Throw a stored state away and begin with an empty one, at the same place of the stream.
     warm
         Where the rules begin without a past (a first start, --fresh, --state none): fill them first with what
-        the stream still holds of so long before, such as 48h. Nothing is published of it.
+        the stream still holds of so long before, such as 48h. Nothing is published of it. Likewise rules
+        that a change brings while the service runs, beside the others.
     http
         Serve /healthz, /readyz and /metrics here: a port of 127.0.0.1, or host:port.
     endpoints
@@ -141,6 +142,7 @@ def run(
         processor, rule_watch = begin(
             *(rules, set_ or (), settings), max_skew_ms=skew, watch=watch, exceptions=exceptions, off=off
         )
+        rule_watch.warm_ms = warm_ms
         if store is None and processor.cannot_begin is not None:
             raise ServiceError(processor.cannot_begin)
     except ServiceError as error:

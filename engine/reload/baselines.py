@@ -2,7 +2,8 @@
 
 Baselines of one event and BY share their rows: size, age and eviction of a row are those of all of them.
 So they are kept together, if none of them was changed, added or removed, and begin anew together if one
-was. A baseline that was added beside warm ones would otherwise pass for as old as they are.
+was. A baseline that was added beside warm ones would otherwise pass for as old as they are. Where rules were
+filled with the past before they came into force, those that begin anew know what was learned of it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,51 @@ _PLACES = frozenset({"file", "span", "text"})
 _Store = tuple[str, tuple[str, ...]]
 
 
-def transfer_baselines(old: Baselines, new: Baselines) -> frozenset[str]:
-    """Give new baselines what old ones have learned; the names of those that are as they were."""
-    if not len(old) or not len(new):
-        return frozenset()
+class Learned(msgspec.Struct, frozen=True):
+    """Names of baselines: of those that are as they were, and of those that know what another has learned."""
+
+    kept: frozenset[str]
+    filled: frozenset[str]
+
+
+def transfer_baselines(old: Baselines, new: Baselines, filled: Baselines | None = None) -> Learned:
+    """Give new baselines what old ones have learned.
+
+    Args:
+        old: stay as they are.
+        new: know nothing yet.
+        filled: the same as the new ones, with what they have learned of the past. They serve where those from
+            before cannot.
+    """
+    if not len(new) or not (len(old) or filled is not None):
+        return Learned(frozenset(), frozenset())
+    before, after = stores_of(old.declared), stores_of(new.declared)
+    usable = _usable(old, new)
+    kept = kept_baselines(old, new)
+    version, digest, moved = msgspec.msgpack.decode(new.encode())
+    beside: frozenset[str] = frozenset()
+    if filled is not None:
+        _, of_filled, moved = msgspec.msgpack.decode(filled.encode())
+        if of_filled != digest:
+            raise OtherState("the baselines that were filled are not those of the new set")
+        beside = frozenset(new.declared) - kept
+    _, _, stores = msgspec.msgpack.decode(old.encode())
+    if len(stores) != len(before) or len(moved) != len(after):
+        raise OtherState("the state of the baselines has another form than the reload knows")
+    of_store = dict(zip(before, stores, strict=True))
+    moved = [of_store[store] if store in usable else other for store, other in zip(after, moved, strict=True)]
+    new.decode(msgspec.msgpack.encode([version, digest, moved]))
+    return Learned(kept, beside)
+
+
+def kept_baselines(old: Baselines, new: Baselines) -> frozenset[str]:
+    """Names of the new baselines that would be as the old ones were."""
+    usable = _usable(old, new)
+    return frozenset(name for name, b in new.declared.items() if usable.issuperset(_stores(b)))
+
+
+def _usable(old: Baselines, new: Baselines) -> set[_Store]:
+    """The rows that can stay."""
     before, after = stores_of(old.declared), stores_of(new.declared)
     usable = {store for store, members in after.items() if before.get(store) == members}
     while True:
@@ -34,20 +76,8 @@ def transfer_baselines(old: Baselines, new: Baselines) -> frozenset[str]:
             for store in _stores(baseline)
         }
         if usable.isdisjoint(lost):
-            break
+            return usable
         usable -= lost
-    kept = frozenset(name for name, b in new.declared.items() if usable.issuperset(_stores(b)))
-    version, _, stores = msgspec.msgpack.decode(old.encode())
-    _, digest, fresh = msgspec.msgpack.decode(new.encode())
-    places = list(before)
-    if len(stores) != len(places) or len(fresh) != len(after):
-        raise OtherState("the state of the baselines has another form than the reload knows")
-    moved = [
-        stores[places.index(store)] if store in usable else empty
-        for store, empty in zip(after, fresh, strict=True)
-    ]
-    new.decode(msgspec.msgpack.encode([version, digest, moved]))
-    return kept
 
 
 def stores_of(declared: Mapping[str, m.Baseline]) -> dict[_Store, list[Any]]:

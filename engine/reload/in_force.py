@@ -17,6 +17,7 @@ from engine.reload.draining import Drain, DrainRecord
 from engine.reload.leftovers import Leftovers
 from engine.reload.prepare import Prepared, make_matcher
 from engine.reload.report import ReloadReport, RuleReport, state_of
+from engine.reload.side import Side, begin_cold, keep_entries
 from engine.reload.since import Begin, look_back
 from engine.reload.transfer import Known, Transferred, known_of, latest, transfer
 from engine.state import parts
@@ -74,6 +75,13 @@ class InForce:
         """A set that is loaded, from the beginning."""
         return cls(bundle_of(ruleset), ruleset)
 
+    @property
+    def begins(self) -> Mapping[str, Begin]:
+        """For rules that were not there from the beginning, since when they know anything. Where that is
+        before they came into force, they were filled with all from there on.
+        """
+        return self._since
+
     def drained(
         self, payload: bytes, content_type: str | None, sequence: int, received_ms: int, latest_ms: int
     ) -> list[Alert]:
@@ -103,8 +111,21 @@ class InForce:
         self.leftovers.add(drain.matcher for drain in self.drains)
         self.drains = []
 
-    def swap(self, prepared: Prepared, sequence: int, at_ms: int) -> ReloadReport:
+    def begins_cold(self, prepared: Prepared) -> bool:
+        """Whether any rule or baseline of a set would know nothing of what was before."""
+        return any(begin_cold(self.matcher, prepared.matcher))
+
+    def beside(self, prepared: Prepared) -> Side:
+        """The rules of a set that would begin cold, to be filled with the past before it comes into force. It
+        takes as long as making a set ready.
+        """
+        return Side(self.matcher, self.ruleset, prepared)
+
+    def swap(self, prepared: Prepared, sequence: int, at_ms: int, side: Side | None = None) -> ReloadReport:
         """Put another set in force after the message ``sequence``, which was stored at ``at_ms``.
+
+        ``side``: of that set, with what its rules are to know; it has taken the messages up to that one, and
+        what it said is unsaid. One that has taken none leaves them cold.
 
         Takes time by the number of devices, so the service has it done beside the event loop, while it takes
         in nothing. If it raises, nothing has changed.
@@ -112,12 +133,12 @@ class InForce:
         old, new = self.matcher, prepared.matcher
         changes = compare(old, new)
         kept = [change.rule for change in changes if state_of(change) == "kept"]
-        for name, test in new.plan.lists.items():
-            # A list file was read when the set was made ready; the running set may have read it since.
-            was = self.ruleset.lists.get(name)
-            if was is not None and was == prepared.ruleset.lists[name]:
-                test.replace(tuple(sorted(old.plan.lists[name].entries)))
-        moved = transfer(old, new, kept)
+        if side is not None and not side.first:
+            side = None
+        if side is not None and side.rules != set(new.rules) - set(kept):
+            raise ValueError("the rules that were filled are not those that begin cold")
+        keep_entries(old, self.ruleset, new, prepared.ruleset)
+        moved = transfer(old, new, kept, None if side is None else side.filled)
         drains = self.drains
         changed = [change.rule for change in changes if state_of(change) == "drained"]
         known = {runtime.plan.rule.name: known_of(runtime) for runtime in old.runtimes}
@@ -140,17 +161,20 @@ class InForce:
             prepared.bundle.hash,
             tuple(_of_rule(change, moved, known) for change in changes),
             tuple(sorted(moved.baselines)),
-            tuple(sorted(new.baselines.declared.keys() - moved.baselines)),
+            tuple(sorted(new.baselines.declared.keys() - moved.baselines - moved.filled)),
             early,
+            None if side is None else side.filled_with,
+            tuple(sorted(moved.filled)),
         )
-        time = latest(old)
         since = {name: self._since[name] for name in kept if name in self._since}
-        begin = Begin(sequence, 0 if time is None else time + 1)
+        begin = _begin(old, sequence, side)
         since |= {name: begin for name in new.rules if name not in kept}
         # What is stored of a device may be of the old set, and is written anew or removed.
         new.changes.note_all([*old.changes.touched, *all_keys(old)])
         self._begun += bool(draining)
         self.leftovers.add([old, *(drain.matcher for drain in drains[:-MOST_DRAINS])])
+        if side is not None:
+            self.leftovers.add([side.matcher])
         self.drains = drains[-MOST_DRAINS:]
         self.bundle, self.ruleset, self.matcher = prepared.bundle, prepared.ruleset, new
         self.sequence, self.at_ms, self.report = sequence, at_ms, report
@@ -269,9 +293,21 @@ class InForce:
         self.look_back()
 
 
+def _begin(old: Matcher, sequence: int, side: Side | None) -> Begin:
+    """Since when rules know anything that were not in force before the message ``sequence`` was read."""
+    since = None if side is None else side.matcher.sightings.since
+    if side is not None and since is not None:
+        return Begin(side.first - 1, since)
+    time = latest(old)
+    return Begin(sequence, 0 if time is None else time + 1)
+
+
 def _of_rule(change: Change, moved: Transferred, known: dict[str, Known]) -> RuleReport:
-    state = state_of(change)
-    of_rule = moved.rules[change.rule] if state == "kept" else known.get(change.rule, Known())
+    state, anew = state_of(change), moved.rules.get(change.rule)
+    if state == "cold" and anew is not None:
+        state = "filled"
+    of_rule = known.get(change.rule, Known()) if state in ("drained", "dropped") else anew or Known()
     return RuleReport(
-        change.rule, change.fate, state, of_rule.devices, of_rule.partial, of_rule.alerts, change.why
+        *(change.rule, change.fate, state, of_rule.devices, of_rule.partial, of_rule.alerts, change.why),
+        anew=anew.partial if state == "drained" and anew is not None else None,
     )

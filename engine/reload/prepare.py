@@ -6,8 +6,9 @@ service does it in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -42,8 +43,9 @@ class Refused(msgspec.Struct, frozen=True):
     records: tuple[dict[str, object], ...] = ()
 
 
-def make_matcher(ruleset: m.RuleSet) -> Matcher:
-    """The matcher of a set whose rules may change while it runs.
+def make_matcher(ruleset: m.RuleSet, also: Mapping[str, frozenset[str]] = MappingProxyType({})) -> Matcher:
+    """The matcher of a set whose rules may change while it runs. ``also``: fields by kind that it decodes
+    where it decodes the kind, though none of its rules reads them.
 
     It decodes every field that may not be missing, whether a rule reads it or not: so what it keeps serves
     later rules that read more. A field that may be missing, and that no rule read when an event came, is
@@ -53,6 +55,7 @@ def make_matcher(ruleset: m.RuleSet) -> Matcher:
     """
     always = {
         kind: frozenset(name for name, field in ruleset.events[kind].fields.items() if not field.optional)
+        | also.get(kind, frozenset())
         for kind in _kinds_read(ruleset)
         if kind in ruleset.events
     }

@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from engine.alerts import rfc3339
 from engine.reload.compare import Change
 
-State = Literal["kept", "drained", "dropped", "cold"]
+State = Literal["kept", "drained", "dropped", "cold", "filled"]
 
 
 class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -16,11 +17,14 @@ class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         fate: ``unchanged``, ``metadata``, ``changed``, ``new`` or ``removed``.
-        state: what became of its state. ``cold``: it had none.
+        state: what became of its state. ``cold``: it had none. ``filled``: it had none, and was given what
+            the stream holds of the past.
         devices: of which it knew something.
         partial: matches that were under way: choices of events waiting for the next.
         alerts: that it had said and could still revise.
         why: why it counts as changed.
+        anew: matches under way that its new version was given, where the old one drains and the new one was
+            filled; None where it was not.
     """
 
     rule: str
@@ -30,6 +34,17 @@ class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
     partial: int = 0
     alerts: int = 0
     why: str = ""
+    anew: int | None = None
+
+
+class FilledWith(msgspec.Struct, frozen=True):
+    """The part of the stream that rules were filled with: all from ``first`` on, which was stored at
+    ``stored_ms``, up to the reload; so many messages.
+    """
+
+    first: int
+    stored_ms: int
+    messages: int
 
 
 class ReloadReport(msgspec.Struct, frozen=True):
@@ -44,6 +59,10 @@ class ReloadReport(msgspec.Struct, frozen=True):
     baselines_cold: tuple[str, ...]
     ended_early: tuple[str, ...] = ()
     """Rules whose draining versions ended now because too many drain at a time."""
+    filled_with: FilledWith | None = None
+    """What the rules that began without a past were given; None: they begin cold."""
+    baselines_filled: tuple[str, ...] = ()
+    """Those that would have begun cold."""
 
     def partial(self, state: State) -> int:
         """How many matches under way were kept, drained or dropped."""
@@ -59,9 +78,17 @@ class ReloadReport(msgspec.Struct, frozen=True):
             for state in ("kept", "drained", "dropped")
         ]
         text = f"rules {self.hash_after} in force after sequence {self.sequence:,}: {', '.join(said)}"
-        cold = self.count("cold")
-        if cold:
-            text += f", {cold:,} new"
+        new, filled = self.count("cold") + self.count("filled"), self.filled_with
+        if new:
+            text += f", {new:,} new"
+        if filled is not None:
+            count = self.count("filled") + sum(one.anew is not None for one in self.rules)
+            text += (
+                f"; {_rules(count)} filled with the {filled.messages:,} messages stored from "
+                f"{rfc3339(filled.stored_ms)} on"
+            )
+        if self.baselines_filled:
+            text += f"; baselines that begin with these: {', '.join(self.baselines_filled)}"
         if self.baselines_cold:
             text += f"; baselines that start anew: {', '.join(self.baselines_cold)}"
         if self.ended_early:
@@ -71,6 +98,10 @@ class ReloadReport(msgspec.Struct, frozen=True):
 
 def _matches(count: int) -> str:
     return "1 match" if count == 1 else f"{count:,} matches"
+
+
+def _rules(count: int) -> str:
+    return "1 rule" if count == 1 else f"{count:,} rules"
 
 
 def state_of(change: Change) -> State:

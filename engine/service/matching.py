@@ -21,7 +21,7 @@ from engine.unsaid import unsay
 
 _log = logging.getLogger("thenwire.service")
 DEFAULT_MAX_SKEW_MS = 120_000
-_WARN_EVERY_MS = 10_000
+WARN_EVERY_MS = 10_000
 """Caps that were met are logged together: a flood meets them with every event."""
 
 
@@ -52,6 +52,8 @@ class MatchingProcessor(Outcomes):
         matcher: Matcher | None = None,
     ) -> None:
         super().__init__(max_skew_ms, ocsf)
+        self.sequence = 0
+        """Of the last message that was taken in; 0 before the first of this process."""
         self._warn_at = 0
         self._received = 0
         self._goes_further = False
@@ -105,6 +107,7 @@ class MatchingProcessor(Outcomes):
     ) -> list[Outgoing]:
         """See ``engine.service.processor.Processor``."""
         out: list[Outgoing] = []
+        self.sequence = stream_sequence
         if received_ms != self._moved_to:
             # At the same time once more, the matcher would find nothing to do: many messages share one.
             self._move_on(received_ms, out)
@@ -147,6 +150,7 @@ class MatchingProcessor(Outcomes):
         if feed is None or events is None:
             return None
         out: list[Outgoing] = []
+        self.sequence = first_sequence + len(payloads) - 1
         if received_ms != self._moved_to:
             self._move_on(received_ms, out)
         self._received += len(events)
@@ -248,7 +252,7 @@ class MatchingProcessor(Outcomes):
             out.append(self._of_the_rest(rest, payload, place))
 
     def _warn(self, received_ms: int) -> None:
-        self._warn_at = received_ms + _WARN_EVERY_MS
+        self._warn_at = received_ms + WARN_EVERY_MS
         for warning in self.matcher.cap_warnings():
             _log.warning("%s", warning)
 

@@ -139,6 +139,27 @@ def needed_to_read_again(settings: Settings) -> list[Permission]:
     ]
 
 
+def fill_consumer(settings: Settings) -> str:
+    """The name of the consumer through which rules are filled beside the service."""
+    return f"{settings.consumer}-fill"
+
+
+def needed_to_fill(settings: Settings) -> list[Permission]:
+    """What filling new rules while the service runs needs, beside what the service has."""
+    api = f"$JS.{settings.jetstream_domain}.API" if settings.jetstream_domain else "$JS.API"
+    stream, consumer = settings.input_stream, fill_consumer(settings)
+    return [
+        Permission("publish", f"{api}.STREAM.INFO.{stream}", "what the stream holds"),
+        Permission("publish", f"{api}.CONSUMER.CREATE.{stream}.{consumer}", "the consumer"),
+        Permission("publish", f"{api}.CONSUMER.MSG.NEXT.{stream}.{consumer}", "reading"),
+        Permission(
+            "publish", f"{api}.CONSUMER.INFO.{stream}.{consumer}", "whether something is left to read"
+        ),
+        Permission("publish", f"{api}.CONSUMER.DELETE.{stream}.{consumer}", "removing the consumer"),
+        Permission("subscribe", f"{settings.inbox_prefix}.>", "answers"),
+    ]
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """What the server did not allow."""
 

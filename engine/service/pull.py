@@ -25,7 +25,7 @@ TURN_SECONDS = 0.005
 
 MOST_TOGETHER: Final = 64
 """Messages that are handled together if so many wait: some tenths of a millisecond, at one event each."""
-_MOST_BYTES: Final = 32 * 1024
+MOST_BYTES: Final = 32 * 1024
 """Of messages that are handled together: one of many events has its turn alone."""
 
 Received: TypeAlias = tuple[Msg, int, int]
@@ -248,7 +248,7 @@ class Pull:
         """Whether a message can be handled together with the next one, which is there already."""
         self._bytes += len(message.data)
         return (
-            self._bytes < _MOST_BYTES
+            self._bytes < MOST_BYTES
             and len(self._queued) < MOST_TOGETHER
             and self._subscription is not None
             and self._subscription.pending_msgs > 0

@@ -47,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A fault of child.py, for the controls."""
     reloads: bool = True
     """Whether rules and lists change meanwhile, and the clock of the service's machine jumps."""
+    warm: str | None = None
+    """How far back rules that change are filled; None: they begin cold."""
 
 
 class Outcome(msgspec.Struct):
@@ -79,6 +81,7 @@ async def run_campaign(
             broken="+".join(faults) or None,
             state=plan.state,
             rules=RULES if reloader is None else reloader.folder,
+            options=() if plan.warm is None else ("--warm", plan.warm),
         )
         client = await connect(server.url)
         changing: asyncio.Future[None] | None = None
@@ -225,6 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="300ms", help="the checkpoint interval (default: 300ms)")
     parser.add_argument("--state", help="kv:BUCKET, to keep the state there instead of in a file")
     parser.add_argument("--no-reloads", action="store_true", help="the rules stay as they are")
+    parser.add_argument("--warm", help="how far back rules that change are filled, such as 10s")
     parser.add_argument("--break", dest="broken", help="a fault of child.py, to see that it is found")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     parser.add_argument("--keep", type=Path, help="keep the logs and the store in this directory")
@@ -241,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         state=options.state,
         broken=options.broken,
         reloads=not options.no_reloads,
+        warm=options.warm,
     )
     with tempfile.TemporaryDirectory(prefix="thenwire-faults-") as folder, bars() as progress:
         directory = options.keep or Path(folder)

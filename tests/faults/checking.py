@@ -16,7 +16,7 @@ from reloading import Reloader, Replayed, read_changes
 from service_process import Service
 from workload import RULES, Workload
 
-from engine.service.rules.watch import REFUSED
+from engine.service.rules.refusals import REFUSED
 
 SETTLE_SECONDS: Final = 7.0
 """After the last event: longer than the service's ``tick_after`` and the longest absence."""

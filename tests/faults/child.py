@@ -84,14 +84,18 @@ def _journal(file: str) -> None:
 
     swap = ReloadingProcessor.swap
     before: dict[str, str] = {}
+    filled: dict[str, Any] = {}
 
-    def swapping(self: Any, *arguments: Any) -> Any:
+    def swapping(self: Any, prepared: Any, sequence: int, apart: Any = None) -> Any:
         before.update(self.list_digests())
-        return swap(self, *arguments)
+        if apart is not None and apart.side.first:
+            filled.update(filled_from=apart.side.first, filled_lists=apart.list_digests())
+        return swap(self, prepared, sequence, apart)
 
     async def write(self: Any, checkpoint: Any) -> None:
-        line = {**msgspec.to_builtins(checkpoint.mark), "lists_before_swap": dict(before)}
+        line = {**msgspec.to_builtins(checkpoint.mark), "lists_before_swap": dict(before), **filled}
         before.clear()
+        filled.clear()
         os.write(journal, msgspec.json.encode(line) + b"\n")
         await whole(self, checkpoint)
 

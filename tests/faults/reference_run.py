@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,7 +129,7 @@ class Reference(msgspec.Struct):
 
 def reference(
     rules: Path,
-    stream: Iterable[Recorded],
+    stream: Sequence[Recorded],
     until: int,
     progress: Callable[[int], None] = lambda count: None,
     replayed: Replayed | None = None,
@@ -138,6 +138,8 @@ def reference(
     processor = (
         MatchingProcessor(dsl.load_text(rules.read_text())) if replayed is None else replayed.processor
     )
+    if replayed is not None:
+        replayed.stream = stream
     found: list[Published] = []
     done = 0
     for message in stream:

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -23,8 +23,9 @@ from rule_versions import LIST, LIST_FILE, Version, Versions
 
 from engine.reload.prepare import Prepared, prepare
 from engine.service.checkpoints.model import Mark
+from engine.service.rules.apart import Apart
 from engine.service.rules.processor import ReloadingProcessor
-from engine.service.rules.watch import REFUSED
+from engine.service.rules.refusals import REFUSED
 
 _BETWEEN_SECONDS: Final = (0.2, 1.6)
 _PATIENCE_SECONDS: Final = 60.0
@@ -38,18 +39,24 @@ class Changed(msgspec.Struct, frozen=True):
 
     ``before``: the entries at the moment of the reload, where there was one. A list may be read again at the
     same place before it or after it, and an old version goes on with what it had then.
+    ``filled_from``: the first message that rules without a past were filled with, up to this place; None
+    where none were. ``filled_with``: the entries for that.
     """
 
     sequence: int
     rules: str
     entries: str
     before: str | None = None
+    filled_from: int | None = None
+    filled_with: str | None = None
 
 
 class Line(Mark, frozen=True, kw_only=True):
     """What `child.py` writes."""
 
     lists_before_swap: dict[str, str] = msgspec.field(default_factory=dict)
+    filled_from: int | None = None
+    filled_lists: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Reloader:
@@ -168,10 +175,12 @@ class Replayed:
         folder.mkdir(parents=True)
         _write(folder / LIST_FILE, "app1\napp3\n")
         self.processor = ReloadingProcessor(self._prepared(reloader.first.hash))
+        self.stream: Sequence[Any] = ()
+        """What rules are filled from: all that there is, in order (``reference_run.Recorded``)."""
         self.kinds: Counter[str] = Counter()
         """What was changed how often."""
         self.fates: Counter[str] = Counter()
-        """How many rules were kept, drained, dropped or new, over all reloads."""
+        """How many rules were kept, drained, dropped, filled or new, over all reloads."""
 
     def after(self, sequence: int) -> None:
         """All that came into force after a message. To be called for each."""
@@ -183,10 +192,28 @@ class Replayed:
         if change.rules != processor.in_force.bundle.hash:
             self._list(change.before)
             version = self._reloader.versions[change.rules]
-            report = processor.swap(self._prepared(change.rules), change.sequence)
+            prepared = self._prepared(change.rules)
+            filled = None if change.filled_from is None else self._filled(prepared, change)
+            report = processor.swap(prepared, change.sequence, filled)
             self.kinds[version.kind] += 1
             self.fates.update(rule.state for rule in report.rules)
+            # The new version of one that drains.
+            self.fates.update("filled" for rule in report.rules if rule.anew is not None)
         self._list(change.entries)
+
+    def _filled(self, prepared: Prepared, change: Changed) -> Apart:
+        """What would begin cold, with the past that the service has given it."""
+        assert change.filled_from is not None
+        apart = self.processor.beside(prepared)
+        if change.filled_with is not None:
+            apart.replace_list(LIST, self._reloader.lists[change.filled_with])
+        for message in self.stream:
+            if change.filled_from <= message.sequence <= change.sequence:
+                kind = message.headers.get("Content-Type")
+                place = message.sequence, "EVENTS", message.subject, message.stored_ms
+                apart.process(message.payload, kind, *place)
+                apart.side.took(message.sequence, 1, message.stored_ms)
+        return apart
 
     def _list(self, digest: str | None) -> None:
         if digest is not None and digest != self.processor.list_digests()[LIST]:
@@ -210,7 +237,8 @@ def read_changes(journal: Path) -> list[Changed]:
     for generation in sorted(last):
         mark = last[generation]
         before = mark.lists_before_swap.get(LIST)
-        change = Changed(mark.sequence, mark.notes["rules"], mark.lists[LIST], before)
+        filled = mark.filled_from, mark.filled_lists.get(LIST)
+        change = Changed(mark.sequence, mark.notes["rules"], mark.lists[LIST], before, *filled)
         if not found or (change.rules, change.entries) != (found[-1].rules, found[-1].entries):
             found.append(change)
     return found

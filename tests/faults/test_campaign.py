@@ -19,6 +19,17 @@ def test_kills_at_random_points_lose_nothing_and_double_nothing(binary: Path, tm
     assert sum(found.reloads.values()) >= 3, found.reloads
 
 
+def test_rules_that_are_filled_before_they_come_into_force_survive_kills_too(
+    binary: Path, tmp_path: Path
+) -> None:
+    """What they were filled with is made again from the stream."""
+    plan = Plan(service_kills=4, server_kills=1, both_kills=0, warm="10s", seed=3)
+    found = run_short(plan, tmp_path, binary).found
+    assert found.wrong == [], found.alerts.examples + found.letters.examples
+    assert found.alerts.expected > 100
+    assert found.fates["filled"] >= 2, found.fates
+
+
 def test_the_state_in_a_bucket_survives_kills_too(binary: Path, tmp_path: Path) -> None:
     plan = Plan(service_kills=3, server_kills=1, both_kills=0, state="kv:STATE", seed=2)
     found = run_short(plan, tmp_path, binary).found

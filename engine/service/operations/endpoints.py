@@ -64,7 +64,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "What baselines have seen of a device, from the stream",
     ),
     Endpoint("in_force", None, "InForceAnswer", "Which set is in force since when, and what was refused"),
-    Endpoint("reload", None, "Done", "Look for changed rules now"),
+    Endpoint("reload", None, "Done", "Look for changed rules now; a fill (`--warm`) is not waited for"),
     Endpoint("drain", None, "Done", "Take in nothing more, finish, acknowledge, end with exit code 0"),
 )
 

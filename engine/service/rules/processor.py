@@ -20,6 +20,7 @@ from engine.reload.withheld import OFF, PAST, Withheld
 from engine.service.checkpoints.model import Cutting
 from engine.service.matching import DEFAULT_MAX_SKEW_MS, MatchingProcessor
 from engine.service.processor import Outgoing
+from engine.service.rules.apart import Apart
 from engine.service.subjects import header_value
 
 _log = logging.getLogger("thenwire.service")
@@ -116,11 +117,41 @@ class ReloadingProcessor(MatchingProcessor):
 
     # --- changes, between two messages
 
-    def swap(self, prepared: Prepared, sequence: int) -> ReloadReport:
-        """Put another set in force after the message ``sequence``. If it raises, nothing has changed."""
+    @property
+    def now_ms(self) -> int:
+        """When the last message was stored, epoch milliseconds; 0 before the first."""
+        return self._now
+
+    def begins_cold(self, prepared: Prepared) -> bool:
+        """Whether any rule or baseline of a set would know nothing of what was before."""
+        return self.in_force.begins_cold(prepared)
+
+    def beside(self, prepared: Prepared) -> Apart:
+        """What of a set would begin cold, to be filled with the past. It takes as long as making a set ready,
+        and may run in a thread.
+        """
+        side = self.in_force.beside(prepared)
+        return Apart(prepared, side, self._max_skew_ms, list(self.unknown))
+
+    def let_go(self, apart: Apart) -> None:
+        """It will not come into force."""
+        self.in_force.leftovers.add([apart.matcher])
+        self._goes_further = True
+
+    def swap(self, prepared: Prepared, sequence: int, filled: Apart | None = None) -> ReloadReport:
+        """Put another set in force after the message ``sequence``. If it raises, nothing has changed.
+
+        ``filled``: what would have begun cold; it has taken the messages up to that one.
+        """
         # A name that the set before did not have may be one now.
         exceptions, _ = read_exceptions(self.withheld.text, prepared.ruleset)
-        report = self.in_force.swap(prepared, sequence, self._now)
+        if filled is None:
+            report = self.in_force.swap(prepared, sequence, self._now)
+        else:
+            filled.end_filling()
+            report = self.in_force.swap(prepared, sequence, self._now, filled.side)
+            for alert in filled.silent:
+                self.withheld.note_past(alert)
         self.withheld.exceptions = exceptions
         self.use(self.in_force.ruleset, self.in_force.matcher)
         self._goes_further = bool(self.in_force.drains or self.in_force.leftovers)

@@ -8,36 +8,29 @@ published as a dead letter, each once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
-from nats.errors import Error as NatsError
 
-from dsl.model import NamedList, RuleSet
-from engine.matcher import ListChange
 from engine.reload.prepare import Prepared, Refused
+from engine.reload.report import ReloadReport
 from engine.service.changes import Change
-from engine.service.connection import Connection
-from engine.service.errors import ServiceError
+from engine.service.ending import end
 from engine.service.lists import keep_fresh
 from engine.service.rules.files import names_off
+from engine.service.rules.new_lists import NewLists, list_names
 from engine.service.rules.processor import ReloadingProcessor
+from engine.service.rules.refusals import publish_refusal
+from engine.service.rules.warming import CannotFillError, Warming
 from engine.service.settings import Settings
-from engine.service.subjects import dead_letter
 
 _log = logging.getLogger("thenwire.service")
 LOOK_SECONDS: Final = 2.0
-REFUSED: Final = "rules_refused"
-"""The reason of the dead letter that holds what is wrong with a set."""
-_PUBLISH_SECONDS: Final = 5.0
-
-
+_CLOSE_SECONDS: Final = 5.0
 Found = Prepared | Refused | None
 Text = tuple[str | None, str | None]
 
@@ -64,7 +57,9 @@ class RuleWatch:
         off: a file that names the rules that are switched off, or None.
 
     Attributes:
-        settings: for publishing what is refused; None: it is only logged.
+        settings: for publishing what is refused, and for reading the past; None: it is only logged, and
+            nothing is filled.
+        warm_ms: how far back rules are filled that would begin cold at a change; None: they begin cold.
         report: called with each report and refusal as plain data, for who publishes them elsewhere.
     """
 
@@ -76,6 +71,7 @@ class RuleWatch:
         off: TextSource | None = None,
     ) -> None:
         self.settings: Settings | None = None
+        self.warm_ms: int | None = None
         self.report: Callable[[], None] = lambda: None
         self.refused: Refused | None = None
         """The set that was refused last, if nothing was put in force since."""
@@ -88,8 +84,9 @@ class RuleWatch:
         self._said_new: set[str] = set()
         self._said_expired: set[str] = set()
         self._lists: asyncio.Task[None] | None = None
-        self._listed = _list_names(processor.ruleset)
+        self._listed = list_names(processor.ruleset)
         self._letters: set[asyncio.Task[None]] = set()
+        self._filling: tuple[Warming, asyncio.Task[None]] | None = None
 
     async def run(self, change: Change) -> None:
         """Look for changes until cancelled."""
@@ -108,6 +105,8 @@ class RuleWatch:
         finally:
             for task in [*self._letters, *([self._lists] if self._lists else [])]:
                 task.cancel()
+            if self._filling is not None:
+                self._filling[1].cancel()
 
     def status(self) -> dict[str, Any]:
         """What is in force, and what was refused since, as plain data."""
@@ -117,7 +116,17 @@ class RuleWatch:
             if refused is None
             else {"hash": refused.hash, "sentence": refused.sentence, "problems": list(refused.problems)}
         )
-        return {**self._processor.rules_status(), "refused": said, "written_ms": round(time.time() * 1_000)}
+        return {
+            **self._processor.rules_status(),
+            "refused": said,
+            "filling": None if self._fills is None else msgspec.to_builtins(self._fills.progress),
+            "written_ms": round(time.time() * 1_000),
+        }
+
+    @property
+    def _fills(self) -> Warming | None:
+        """The set that is being filled, until it is in force."""
+        return None if self._filling is None or self._filling[0].is_in_force else self._filling[0]
 
     async def reload(self) -> str:
         """Look now; a sentence that says what became of it."""
@@ -127,6 +136,12 @@ class RuleWatch:
         found = await self._look(now=True)
         if isinstance(found, Refused):
             return f"Refused: {found.sentence}; the rules {self._processor.in_force.bundle.hash} go on."
+        if self._fills is not None:
+            return (
+                f"The rules {self._fills.prepared.bundle.hash} are in order and come into force when "
+                f"they are filled with the past: {self._fills.progress}; the rules "
+                f"{self._processor.in_force.bundle.hash} go on until then."
+            )
         if self._processor.reloads == before:
             return f"Nothing new: the rules {self._processor.in_force.bundle.hash} go on."
         said = str(self._processor.in_force.report)
@@ -145,30 +160,93 @@ class RuleWatch:
             return found
 
     async def _put_in_force(self, prepared: Prepared) -> None:
+        """Now, or when what would begin cold is filled: then this returns before."""
         assert self._change is not None
         processor = self._processor
+        if self._filling is not None and self._filling[0].prepared.bundle.hash == prepared.bundle.hash:
+            self.refused = None
+            return
+        await self._give_up_filling()
         if prepared.bundle.hash == processor.in_force.bundle.hash:
             processor.pending = None
             self.refused = None
             return
+        if self.warm_ms and self.settings and await asyncio.to_thread(processor.begins_cold, prepared):
+            warming = Warming(processor, prepared, self.settings, self.warm_ms, self._change)
+            task = asyncio.get_running_loop().create_task(self._fill(warming))
+            self._filling = warming, task
+            return
+        await self._swap(prepared)
+
+    async def _swap(self, prepared: Prepared) -> None:
+        assert self._change is not None
+        processor = self._processor
         try:
             report = await self._change(
                 lambda sequence: asyncio.to_thread(processor.swap, prepared, sequence)
             )
         except Exception as error:
-            _log.exception("the rules %s cannot be put in force", prepared.bundle.hash)
-            self._refuse(Refused(prepared.bundle.hash, f"{type(error).__name__}: {error}", ()))
+            self._failed(prepared, error)
             return
         self.refused = None
+        self._say(report, prepared)
+
+    async def _fill(self, warming: Warming) -> None:
+        """Beside everything else. A set may be refused meanwhile, and that stays said."""
+        prepared = warming.prepared
+        self.refused = None
+        self.report()
+        report: ReloadReport | None = None
+        try:
+            report = await warming.run()
+        except CannotFillError as error:
+            _log.warning(
+                "the rules %s are not filled with the past: %s They begin cold.",
+                *(prepared.bundle.hash, error),
+            )
+        except Exception:
+            _log.exception("the rules %s are not filled with the past, and begin cold", prepared.bundle.hash)
+        finally:
+            await warming.close()
+        if report is None:
+            # They begin cold: who changes rules wants them to be in force.
+            await self._swap(prepared)
+            self._filling = None
+            return
+        self._filling = None
+        self._say(report, prepared)
+
+    async def _give_up_filling(self) -> None:
+        """A newer set is there. One that is just coming into force does so before it."""
+        if self._filling is None:
+            return
+        warming, task = self._filling
+        if not warming.swapping and not task.done():
+            _log.info("the rules %s are given up: there is a newer set", warming.prepared.bundle.hash)
+            task.cancel()
+        # Once: it takes its consumer away before it ends. A cancellation that got lost is made up for.
+        await asyncio.wait([task], timeout=_CLOSE_SECONDS)
+        if not warming.swapping:
+            await end(task)
+        else:
+            await asyncio.wait([task])
+        self._filling = None
+
+    def _say(self, report: ReloadReport, prepared: Prepared) -> None:
         _log.info("%s; %d tests passed", report, prepared.tests)
         for rule in report.rules:
             if rule.state != "kept" or rule.fate != "unchanged":
                 _log.info(
-                    "rule %s: %s, %s: %d devices, %d matches under way, %d alerts",
+                    "rule %s: %s, %s: %d devices, %d matches under way, %d alerts%s",
                     *(rule.rule, rule.fate, rule.state, rule.devices, rule.partial, rule.alerts),
+                    "" if rule.anew is None else f"; the new version filled: {rule.anew} matches under way",
                 )
         self._watch_new_lists()
         self.report()
+
+    def _failed(self, prepared: Prepared, error: Exception) -> None:
+        _log.exception("the rules %s cannot be put in force", prepared.bundle.hash)
+        self._refuse(Refused(prepared.bundle.hash, f"{type(error).__name__}: {error}", ()))
 
     def _refuse(self, refused: Refused) -> None:
         self.refused = refused
@@ -178,45 +256,12 @@ class RuleWatch:
         )
         for problem in refused.problems:
             _log.error("%s", problem)
-        task = asyncio.get_running_loop().create_task(self._publish(refused))
-        self._letters.add(task)
-        task.add_done_callback(self._letters.discard)
+        if self.settings is not None and self._rules is not None:
+            in_force = self._processor.in_force.bundle.hash
+            task = asyncio.get_running_loop().create_task(publish_refusal(self.settings, refused, in_force))
+            self._letters.add(task)
+            task.add_done_callback(self._letters.discard)
         self.report()
-
-    async def _publish(self, refused: Refused) -> None:
-        """What is wrong, for who wrote it and looks at no log of this machine."""
-        settings, rules = self.settings, self._rules
-        if settings is None or rules is None:
-            return
-        payload = msgspec.json.encode(
-            {
-                "hash": refused.hash,
-                "in_force": self._processor.in_force.bundle.hash,
-                "sentence": refused.sentence,
-                "problems": list(refused.problems),
-                "records": list(refused.records),
-            }
-        )
-        letter = dead_letter(
-            reason=REFUSED,
-            detail=f"The new rules are refused: {refused.sentence}.",
-            payload=payload,
-            stream="",
-            sequence=0,
-            subject="",
-        )
-        of_this = hashlib.sha256(payload).hexdigest()[:32]
-        connection = Connection(settings)
-        try:
-            await connection.open()
-            await connection.jetstream(_PUBLISH_SECONDS).publish(
-                letter.subject, letter.payload, headers={**letter.headers, "Nats-Msg-Id": f"rules:{of_this}"}
-            )
-        except (ServiceError, NatsError, TimeoutError) as error:
-            _log.warning("the refusal cannot be published: %s", error)
-        finally:
-            with contextlib.suppress(NatsError, ServiceError):
-                await connection.close()
 
     # --- exceptions and switches
 
@@ -283,26 +328,11 @@ class RuleWatch:
             self._lists.cancel()
         new = [found for found in self._processor.refreshed if (found.name, found.path) not in self._listed]
         self._lists = asyncio.get_running_loop().create_task(
-            keep_fresh(_NewLists(self._processor, new), self._change)
+            keep_fresh(NewLists(self._processor, new), self._change)
         )
-
-
-class _NewLists:
-    """Some lists of a processor; see ``engine.service.lists.HasLists``."""
-
-    def __init__(self, processor: ReloadingProcessor, refreshed: Sequence[NamedList]) -> None:
-        self.refreshed = refreshed
-        self._processor = processor
-
-    def replace_list(self, name: str, entries: Iterable[str]) -> ListChange:
-        return self._processor.replace_list(name, entries)
 
 
 async def _ask(look: Callable[..., Any], **arguments: Any) -> Any:
     if inspect.iscoroutinefunction(look):
         return await look(**arguments)
     return await asyncio.to_thread(look, **arguments)
-
-
-def _list_names(ruleset: RuleSet) -> set[tuple[str, str | None]]:
-    return {(found.name, found.path) for found in ruleset.lists.values()}
