@@ -19,7 +19,7 @@ _R = TypeVar("_R")
 FOLDER = Path(__file__).parent / "results"
 _WORK_HEADS = (
     "work", "rules", "events", "alerts", "right", "CPU s", "events/CPU s", "x floor", "budget", "x by hand",
-    "by hand x floor", "build µs", "encode µs", "whole µs",
+    "by hand x floor", "x keeping", "keeping x floor", "build µs", "encode µs", "whole µs",
 )  # fmt: skip
 _NATS_HEADS = (
     "events a message", "events", "alerts", "right", "empty events/s", "decode events/s", "engine events/s",
@@ -140,6 +140,8 @@ def _work(result: Result) -> list[str]:
         "" if result.budget is None else f"{result.budget:g}",
         "" if result.to_reference is None else f"{result.to_reference:.2f}",
         f"{result.reference_to_floor:.2f}",
+        "" if result.to_keeping is None else f"{result.to_keeping:.2f}",
+        "" if result.keeping_to_floor is None else f"{result.keeping_to_floor:.2f}",
         "" if cost is None else f"{cost.build_us:.1f}",
         "" if cost is None else f"{cost.encode_us:.1f}",
         "" if cost is None else f"{cost.whole_us:.1f}",

@@ -33,6 +33,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         to_floor, to_reference: engine over floor and over reference, median of the rounds' ratios; None where
             the reference does only a part of the work.
         reference_to_floor: the same for the reference over the floor.
+        to_keeping, keeping_to_floor: the same for the hand-written code that keeps what late events may
+            change; None where there is none of its own.
         budget: the most that ``to_floor`` should be; None: no promise.
     """
 
@@ -55,6 +57,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reference_to_floor: float
     budget: float | None
     alert: AlertCost | None
+    keeping_count: int | None = None
+    to_keeping: float | None = None
+    keeping_to_floor: float | None = None
 
     @property
     def events_per_second(self) -> float:
@@ -66,6 +71,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """What is wrong with the counts; empty where nothing is."""
         if self.counted != self.expected:
             return f"{self.work}: the engine gives {self.counted:,} alerts, {self.expected:,} are right"
+        if self.keeping_count not in (None, self.expected):
+            return (
+                f"{self.work}: the code that keeps gives {self.keeping_count:,}, {self.expected:,} are right"
+            )
         if self.reference_count != self.expected:
             return f"{self.work}: the reference gives {self.reference_count:,}, {self.expected:,} are right"
         return ""

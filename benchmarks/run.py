@@ -110,7 +110,12 @@ def measure(work: Work, rounds: int) -> Result:
     def reference() -> Run:
         return lambda: work.reference(lines)
 
-    timings = in_turn({"floor": lambda: floor, "reference": reference, "engine": engine}, rounds)
+    keeping = work.keeping
+    tasks: dict[str, Callable[[], Run]] = {"floor": lambda: floor, "reference": reference, "engine": engine}
+    if keeping is not None:
+        tasks["keeping"] = lambda: lambda: keeping(lines)
+    timings = in_turn(tasks, rounds)
+    kept = timings.get("keeping")
     reference_count = timings["reference"].count
     return Result(
         work=work.name,
@@ -132,6 +137,9 @@ def measure(work: Work, rounds: int) -> Result:
         reference_to_floor=ratio(timings["reference"], timings["floor"]),
         budget=work.budget,
         alert=None if work.chains is None else alert_cost(work, work.chains, rounds),
+        keeping_count=None if kept is None else kept.count,
+        to_keeping=None if kept is None else ratio(timings["engine"], kept),
+        keeping_to_floor=None if kept is None else ratio(kept, timings["floor"]),
     )
 
 

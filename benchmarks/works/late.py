@@ -17,6 +17,7 @@ def make(lines: list[bytes], percent: int, seed: int = 1) -> Work:
         name=f"w1-late-{percent}",
         about=f"W1 with {percent} % of the events up to ten minutes late; counted: alerts open in the end",
         reference=reference.count,
+        keeping=None,
         # The order in which events come must not matter.
         brute_force=lambda _: w1.brute_force(lines),
         budget=None,

@@ -7,6 +7,7 @@ from benchmarks.brute_force import Pair, latest_pairs
 from benchmarks.generate.draw import START_MS
 from benchmarks.generate.flows import DEVIATION, TROUBLE, WINDOW_MS
 from benchmarks.references import w1 as reference
+from benchmarks.references import w1_keeping
 from benchmarks.works.work import Work
 
 EVENTS = """
@@ -41,6 +42,7 @@ def make(lines: list[bytes]) -> Work:
         ruleset=dsl.load_text(RULES),
         lines=lines,
         reference=reference.count,
+        keeping=w1_keeping.count,
         brute_force=brute_force,
         budget=1.7,
         chains=chains,

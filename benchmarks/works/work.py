@@ -23,6 +23,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         ruleset: what the engine runs.
         lines: the events, in order.
         reference: the code an expert would write for these rules; gives the number of alerts.
+        keeping: the same code where it also keeps what late events may change; None where the reference does.
         brute_force: finds that number in an obvious way, however slow; None where the reference is the check.
         counted: the rules whose alerts the reference counts; None: all.
         whole: whether the reference does all that the engine does, so that their times can be compared.
@@ -36,6 +37,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     ruleset: RuleSet
     lines: list[bytes]
     reference: Callable[[list[bytes]], int]
+    keeping: Callable[[list[bytes]], int] | None = None
     brute_force: Callable[[list[bytes]], int] | None = None
     counted: frozenset[str] | None = None
     budget: float | None = None

@@ -228,3 +228,11 @@ def test_the_page_of_results_names_every_work_and_what_is_wrong() -> None:
 
 def _measured() -> Result:
     return measure(msgspec.structs.replace(w1.make(list(flows.lines(300, 1))), chains=None), 1)
+
+
+@pytest.mark.parametrize("percent", [0, 1, 20])
+def test_the_code_that_keeps_finds_the_same_also_late(stream: list[bytes], percent: int) -> None:
+    lines = late.make(stream, percent).lines if percent else stream
+    keeping = w1.make(stream).keeping
+    assert keeping is not None
+    assert keeping(lines) == len(latest_pairs(stream, [w1.PAIR]))
