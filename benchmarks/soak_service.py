@@ -223,7 +223,8 @@ def _result(
         )
         if one.p99 > 20.0
     ]
-    growth = slope * minutes / 120
+    # The slope is one of bytes a second, and half the minutes are half as many times 60 seconds.
+    growth = slope * minutes * 30
     if growth > 0.05 * samples[-1].resident:
         wrong.append(f"the memory grew by {growth / 1e6:.0f} MB in the second half")
     if second_half[-1].lag * TOGETHER > capacity * 10:
