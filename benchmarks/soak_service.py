@@ -223,7 +223,7 @@ def _result(
         )
         if one.p99 > 20.0
     ]
-    # The slope is one of bytes a second, and half the minutes are half as many times 60 seconds.
+    # Bytes a second, over the seconds of the second half.
     growth = slope * minutes * 30
     if growth > 0.05 * samples[-1].resident:
         wrong.append(f"the memory grew by {growth / 1e6:.0f} MB in the second half")

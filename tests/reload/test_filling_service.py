@@ -62,6 +62,17 @@ class Held:
         monkeypatch.setattr(warming.Warming, "_is_near", is_near)
 
 
+async def filling(bench: Bench, held: Held) -> ReloadingProcessor:
+    """A service with one rule and one event, and a set with a further rule that is being filled."""
+    write(bench, CHAIN)
+    processor = await bench.start(warm_ms=DAYS)
+    await bench.send("a", x=9)
+    await bench.until(lambda: processor.events == 1)
+    write(bench, CHAIN, ADDED)
+    await bench.until(lambda: held.begun > 0)
+    return processor
+
+
 def test_a_rule_that_is_added_knows_the_past_and_says_nothing_of_it(
     tmp_path: Path, binary: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,13 +166,8 @@ def test_the_service_works_meanwhile_and_a_newer_set_is_filled_instead(
 ) -> None:
     async def act(bench: Bench) -> None:
         held = Held(monkeypatch)
-        write(bench, CHAIN)
         bench.settings = msgspec.structs.replace(bench.settings, endpoints=True)
-        processor = await bench.start(warm_ms=DAYS)
-        await bench.send("a", x=9)
-        await bench.until(lambda: processor.events == 1)
-        write(bench, CHAIN, ADDED)
-        await bench.until(lambda: held.begun > 0)
+        processor = await filling(bench, held)
         first = bench.watch.status()["filling"]
         shown = status_lines(bench.watch.status())
         assert f"{first['hash']} comes into force when its rules are filled: " in shown[1]
@@ -195,13 +201,8 @@ def test_a_crash_in_the_fill_leaves_the_old_set_and_the_next_start_fills_again(
 ) -> None:
     async def act(bench: Bench) -> None:
         held = Held(monkeypatch)
-        write(bench, CHAIN)
-        processor = await bench.start(warm_ms=DAYS)
+        processor = await filling(bench, held)
         before = processor.in_force.bundle.hash
-        await bench.send("a", x=9)
-        await bench.until(lambda: processor.events == 1)
-        write(bench, CHAIN, ADDED)
-        await bench.until(lambda: held.begun > 0)
         await asyncio.sleep(0.3)
         await bench.kill()
         await bench.send("b")

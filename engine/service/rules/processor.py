@@ -62,11 +62,6 @@ class ReloadingProcessor(MatchingProcessor):
         """Put in force since the start of the process."""
         self._given = given
 
-    @property
-    def _now(self) -> int:
-        """The time of the stream; in a restored state that of its last message."""
-        return self.matcher.clocks.wall
-
     def _move_on(self, received_ms: int, out: list[Outgoing]) -> None:
         super()._move_on(received_ms, out)
         self.withheld.forget(received_ms)
@@ -100,7 +95,7 @@ class ReloadingProcessor(MatchingProcessor):
         self._goes_further = bool(force.drains or force.leftovers)
 
     def _outgoing(self, alert: Alert) -> list[Outgoing]:
-        by = self.withheld.by(alert, self._now)
+        by = self.withheld.by(alert, self.now_ms)
         if by is None:
             return super()._outgoing(alert)
         if by in (OFF, PAST):
@@ -120,7 +115,7 @@ class ReloadingProcessor(MatchingProcessor):
     @property
     def now_ms(self) -> int:
         """When the last message was stored, epoch milliseconds; 0 before the first."""
-        return self._now
+        return self.matcher.clocks.wall
 
     def begins_cold(self, prepared: Prepared) -> bool:
         """Whether any rule or baseline of a set would know nothing of what was before."""
@@ -146,10 +141,10 @@ class ReloadingProcessor(MatchingProcessor):
         # A name that the set before did not have may be one now.
         exceptions, _ = read_exceptions(self.withheld.text, prepared.ruleset)
         if filled is None:
-            report = self.in_force.swap(prepared, sequence, self._now)
+            report = self.in_force.swap(prepared, sequence, self.now_ms)
         else:
             filled.end_filling()
-            report = self.in_force.swap(prepared, sequence, self._now, filled.side)
+            report = self.in_force.swap(prepared, sequence, self.now_ms, filled.side)
             for alert in filled.silent:
                 self.withheld.note_past(alert)
         self.withheld.exceptions = exceptions
@@ -167,7 +162,7 @@ class ReloadingProcessor(MatchingProcessor):
 
     def expired(self) -> list[Excepted]:
         """Exceptions that no longer apply, by the time of the stream."""
-        return self.withheld.exceptions.expired(self._now)
+        return self.withheld.exceptions.expired(self.now_ms)
 
     def switch(self, off: Iterable[str]) -> tuple[list[str], list[str]]:
         """Switch these rules off and all others on."""
