@@ -51,11 +51,18 @@ class Broker:
         return (self.directory / "server.log").read_text("utf-8")
 
     def configure(self, configuration: str) -> None:
-        """Another configuration on the same port, taken over by the running server."""
+        """Another configuration on the same port; returns when the running server has taken it over."""
         self._configuration = configuration
         self._write()
         assert self._process is not None
+        before = len(self.log)
         self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while "Reloaded server configuration" not in (said := self.log[before:]):
+            # A server that refuses says so and goes on with the configuration before.
+            assert "Failed to reload" not in said, said
+            assert time.monotonic() < deadline, f"the server did not take the configuration over: {said}"
+            time.sleep(0.01)
 
     def restart(self) -> None:
         """Kill the server at once and start it again on the same port."""

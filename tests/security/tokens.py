@@ -49,6 +49,9 @@ class Operator:
         self._account = Pair(nkeys.PREFIX_BYTE_ACCOUNT)
         self._system = Pair(nkeys.PREFIX_BYTE_ACCOUNT)
         self._revoked: dict[str, int] = {}
+        # Signed once: what is signed in another second is another operator to a server, which takes over
+        # accounts while it runs, but no operator.
+        self._owner = self._operator.sign({"type": "operator"}, "operator", self._operator)
 
     def configuration(self) -> str:
         unlimited = {"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": True}
@@ -56,14 +59,13 @@ class Operator:
         unlimited["consumer"] = -1
         account = {"type": "account", "limits": unlimited, "revocations": self._revoked}
         system = {"type": "account", "limits": {"conn": -1, "subs": -1, "data": -1, "payload": -1}}
-        owner = self._operator.sign({"type": "operator"}, "operator", self._operator)
         signed = {
             self._account.public: self._operator.sign(account, "account", self._account),
             self._system.public: self._operator.sign(system, "system", self._system),
         }
         preload = "\n".join(f"  {public}: {jwt}" for public, jwt in signed.items())
         return (
-            f"operator: {owner}\nsystem_account: {self._system.public}\n"
+            f"operator: {self._owner}\nsystem_account: {self._system.public}\n"
             f"resolver: MEMORY\nresolver_preload {{\n{preload}\n}}\n"
         )
 
