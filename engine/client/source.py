@@ -26,6 +26,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from engine.service.connection import Connection
+from engine.service.ending import complete, end
 from engine.service.errors import ServiceError
 from engine.service.permissions import needed_to_read
 from engine.service.pull import Backpressure, Pull
@@ -111,12 +112,13 @@ class Source:
         self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
 
     async def close(self) -> None:
-        """Stop reading and disconnect."""
+        """Stop reading and disconnect. Whoever is cancelled meanwhile leaves no open connection behind."""
+        await complete(self._close())
+
+    async def _close(self) -> None:
         self._closing = True
         if self._supervisor is not None:
-            self._supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
+            await end(self._supervisor)
         if self._pull is not None:
             with contextlib.suppress(NatsError):
                 await self._pull.discard()

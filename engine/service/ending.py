@@ -1,4 +1,4 @@
-"""Ending a task for certain.
+"""Ending a task for certain, and letting one come to its end.
 
 A cancellation can be lost: nats-py catches it while it flushes, and before Python 3.12 `asyncio.wait_for` did
 when what it waits for was done at that moment. A task that loops would then never end, nor would whoever
@@ -7,6 +7,7 @@ waits for it.
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 _AGAIN_SECONDS = 0.1
@@ -23,3 +24,17 @@ async def end(*tasks: "asyncio.Future[Any]") -> None:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 # One that nobody looks at would be logged as a bug.
                 task.exception()
+
+
+async def complete(work: Coroutine[Any, Any, None]) -> None:
+    """Have work done to its end, as closing has to be: who is cancelled meanwhile is cancelled after it."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()

@@ -381,3 +381,30 @@ def test_a_received_alert_is_the_one_that_was_published(broker: Broker) -> None:
             assert stored.data == received.payload
 
     bounded(scenario())
+
+
+def test_who_is_cancelled_while_closing_leaves_no_connection_behind(broker: Broker) -> None:
+    async def scenario() -> None:
+        async with stream(broker.url) as service:
+            await service.put(3)
+            # At another moment each time.
+            for turns in range(60):
+                source = alerts(durable="pager")
+                leave = asyncio.Event()
+
+                async def read(source: AlertStream = source, leave: asyncio.Event = leave) -> None:
+                    async with source:
+                        await take(source, 1, ack=False)
+                        leave.set()
+
+                reading = asyncio.ensure_future(read())
+                await leave.wait()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.wait({reading})
+                opened = source._source
+                assert opened is not None
+                assert opened.connection.client.is_closed
+
+    bounded(scenario())

@@ -95,6 +95,12 @@ RULE odd {
 
 
 def test_the_engine_makes_no_cycles(by_hand: None) -> None:
+    # Others in this process may leave some behind, but not every time.
+    assert min(_left_behind() for _ in range(3)) == 0
+
+
+def _left_behind() -> int:
+    """How many objects in cycles there are after many events of every kind."""
     matcher = Matcher(dsl.load_text(RULES))
     random = Random(1)
     alerts = bad = 0
@@ -118,4 +124,4 @@ def test_the_engine_makes_no_cycles(by_hand: None) -> None:
             alerts += len(matcher.advance(time))
     assert alerts > 500
     assert bad > 100
-    assert gc.collect() == 0
+    return gc.collect()
