@@ -144,6 +144,19 @@ class Connection:
             self.failed.exception()
         with contextlib.suppress(Exception):
             await self.client.close()
+        await self._abort()
+
+    async def _abort(self) -> None:
+        """Close a socket that nats-py left open.
+
+        It takes a connection for closed from the moment at which it begins to close it. An attempt that is
+        given up then, as after a refused login, leaves its socket, and with that no event loop can be closed.
+        """
+        for name in ("_io_writer", "_bare_io_writer"):
+            writer = getattr(self.client._transport, name, None)
+            if isinstance(writer, asyncio.StreamWriter):
+                writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Return when the server has taken in all that was sent before.

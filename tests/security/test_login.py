@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from broker import Broker, connect
+from nats.aio.client import Client
 
 from engine.cli import main
 from engine.service.connection import Connection
@@ -31,6 +32,21 @@ def test_user_and_password(tmp_path: Path, server_binary: Path) -> None:
             "The NATS server refused the login (the login of the server address)."
         )
         assert connect({"servers": broker.url}) == "The NATS server refused the login (no login)."
+
+
+def test_a_refused_login_leaves_no_connection_behind(
+    tmp_path: Path, server_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # nats-py takes a connection for closed once it begins to close it, and is cancelled then.
+    async def slowly(*_: object, **__: object) -> None:
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(Client, "_flush_pending", slowly)
+    with Broker(server_binary, tmp_path / "nats", USERS) as broker:
+        # The loop would not close, with an error in place of the sentence.
+        assert connect({"servers": f"nats://me:secret-2@{broker.address}"}) == (
+            "The NATS server refused the login (the login of the server address)."
+        )
 
 
 def test_token(tmp_path: Path, server_binary: Path) -> None:
