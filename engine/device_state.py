@@ -77,7 +77,7 @@ class DeviceState(msgspec.Struct, gc=False):
         longest: the longest interval it has sent, in milliseconds.
         started: time of the latest event that may start a run.
         told: events it was told of, where the rule keeps none of its own.
-        stale: set while the answer waits to be brought up to date (engine/rerun_debt.py).
+        stale: set while the answer waits to be brought up to date (engine/debt.py).
     """
 
     device: str

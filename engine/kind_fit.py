@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dsl import model as m
 from engine.alerts import Alert
 from engine.baselines import Reading
+from engine.debt import PAID_BY_EVENT, Debt
 from engine.device_log import DeviceLog, DeviceLogs, Fits, Logged
 from engine.events import Event
 from engine.keys import KeyOf, may_lack_key
-from engine.rerun_debt import PAID_BY_EVENT, RerunDebt
 from engine.rule_runtime import RuleRuntime
 
 _NONE: dict[int, None] = {}
@@ -52,7 +52,7 @@ class KindFit:
         runtimes: Sequence[RuleRuntime],
         asking: bool,
         changed: Callable[[str], None],
-        debt: RerunDebt,
+        debt: Debt,
     ) -> None:
         self._changed = changed
         self._debt = debt

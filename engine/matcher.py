@@ -28,7 +28,9 @@ from engine.alerts import Alert
 from engine.automaton import RuleTable
 from engine.baselines.declared import Baselines
 from engine.caps import KEPT, CapWarning
-from engine.clocks import Clocks, Due
+from engine.clocks import Clocks
+from engine.deadlines import Deadlines
+from engine.debt import Debt
 from engine.device_log import DeviceLogs
 from engine.events import MAX_TIME_MS, POSITION_SHIFT, Event, EventDecoder
 from engine.handlers import Decoded, Handler, HandlerMaker, Handlers, KindCount, KindHandler, Many, One
@@ -38,12 +40,9 @@ from engine.kind_fit import KindFit
 from engine.light import light_decoder
 from engine.log_runtime import LogRuntime
 from engine.plan import ALL_OPTIMISATIONS, Optimisations, Plan, Role, RulePlan, make_plan
-from engine.rerun_debt import RerunDebt
 from engine.rule_runtime import RuleRuntime, keep_ms, most_kept
 from engine.sightings import Sightings
 from engine.state.parts import Changes
-from engine.storm_watch import end_storm, heard, watch_for_storm
-from engine.storms import LEAST as STORM_LEAST
 
 ONE_RECORD: Final = 1 << POSITION_SHIFT
 
@@ -117,7 +116,7 @@ class Matcher:
         self.baselines = Baselines(self.plan.baselines, ruleset.events)
         self.clocks = Clocks({kind: event.grace_ms for kind, event in ruleset.events.items()})
         self._spoken: list[tuple[Alert, int]] = []
-        self.debt = RerunDebt()
+        self.debt = Debt()
         self.sightings = Sightings()
         self.changes = Changes(self)
         """Which devices change, for checkpoints."""
@@ -141,6 +140,7 @@ class Matcher:
             self.runtimes.append(runtime)
             for name in read_rules(plan.rule):
                 self._readers.setdefault(name, []).append(runtime)
+        self.deadlines = Deadlines(self.clocks, self.runtimes, self.debt, self._relay)
         self._reading = {
             kind: [self.runtimes[i] for i in dict.fromkeys(role.rule for role in roles)]
             for kind, roles in self.plan.roles.items()
@@ -314,26 +314,25 @@ class Matcher:
         self.debt.advance(now_ms, out)
         if self._spoken:
             self._relay(out)
-        out.extend(self._release(self.clocks.advance(now_ms)))
+        self.deadlines.moved(self.clocks.advance(now_ms), out)
+        if self._spoken:
+            self._relay(out)
         return out
 
     def close(self, until_ms: int = MAX_TIME_MS) -> list[Alert]:
         """Nothing up to and including a time is still to come: all clocks pass it. At the end of input
         the time is left out. The alerts are those that were waiting for that.
         """
-        out: list[Alert] = []
-        due = self.clocks.close(until_ms)
-        while due or self.debt.waiting:
-            # What is released may set further deadlines that have passed already.
-            self.debt.serve_all(out)
-            if self._spoken:
-                self._relay(out)
-            out.extend(self._release(due, storms=False))
-            due = self.clocks.close(until_ms)
+        out = self.catch_up()
+        # What is released may set further deadlines that have passed already.
+        while self.deadlines.close(until_ms, out) or self.debt.waiting:
+            out += self.catch_up()
         return out
 
     def catch_up(self) -> list[Alert]:
-        """Do now what waits because late events came in a flood (``rerun_debt``), whatever it costs."""
+        """Do now what waits because late events came in a flood, or many deadlines passed together
+        (``engine.debt``), whatever it costs.
+        """
         out: list[Alert] = []
         while self.debt.waiting:
             self.debt.serve_all(out)
@@ -342,32 +341,10 @@ class Matcher:
                 self._relay(out)
         return out
 
-    def _release(self, due: list[Due], storms: bool = True) -> list[Alert]:
-        out: list[Alert] = []
-        if storms and len(due) >= STORM_LEAST:
-            together: dict[tuple[int, int], list[Due]] = {}
-            for entry in due:
-                together.setdefault((entry.rule, entry.clock), []).append(entry)
-            for (rule, clock), entries in together.items():
-                # A device may stand here twice: a deadline it waited for before is not taken out.
-                if len({entry.device for entry in entries}) >= STORM_LEAST:
-                    watch_for_storm(self.runtimes[rule], clock, entries, out)
-        for entry in due:
-            runtime = self.runtimes[entry.rule]
-            if entry.own:
-                end_storm(runtime, entry.clock, entry.deadline, out)
-            else:
-                runtime.release(entry.device, entry.deadline, entry.clock, out)
-            if self._spoken:
-                self._relay(out)
-        return out
-
     def _moved(self, kind: str, time: int, out: list[Alert]) -> None:
         """The clock of a type that deadlines wait for has moved on."""
-        out.extend(self._release(self.clocks.seen(kind, time)))
-        for runtime in self.runtimes:
-            if runtime.storms:
-                heard(runtime, kind, time)
+        self.deadlines.moved(self.clocks.seen(kind, time), out)
+        self.deadlines.heard(kind, time, out)
 
     def _sweep(self, kind: str, time: int) -> int:
         """Forget devices of which the rules that read a type will hear no more; when to look again."""

@@ -17,6 +17,7 @@ from engine.automaton import Automaton, Match
 from engine.baselines import Reading
 from engine.caps import CHOICES, HELD, KEPT, TOO_OLD, Caps
 from engine.clocks import Clocks
+from engine.debt import Debt
 from engine.device_log import DeviceLog
 from engine.device_state import ALWAYS_KNOWN, DeviceState, Stale, new_automaton, new_state, order_of
 from engine.events import MAX_TIME_MS, Event
@@ -26,7 +27,6 @@ from engine.keys import KeyOf
 from engine.pair import Pair
 from engine.plan import RulePlan
 from engine.publishing import Publishing
-from engine.rerun_debt import RerunDebt
 from engine.runtime_functions import ListTest
 from engine.search import Search
 from engine.search_table import SearchTable
@@ -55,13 +55,13 @@ class RuleRuntime:
         clocks: Clocks,
         spoken: list[tuple[Alert, int]] | None = None,
         sightings: Sightings | None = None,
-        debt: RerunDebt | None = None,
+        debt: Debt | None = None,
         changed: Callable[[str], None] = _nobody,
     ) -> None:
         self.plan = plan
         self.clocks = clocks
         """Of all types."""
-        self._debt = RerunDebt() if debt is None else debt
+        self._debt = Debt() if debt is None else debt
         self._most_kept = most_kept(plan)
         self.keys: dict[str, KeyOf] = {}
         """By event kind, the key of its events for this rule."""
@@ -260,7 +260,7 @@ class RuleRuntime:
             self._rerun(state, removed, out)
 
     def catch_up(self, device: str, out: list[Alert]) -> None:
-        """Run again what late events have made stale (engine/rerun_debt.py)."""
+        """Run again what late events have made stale (engine/debt.py)."""
         state = self.devices.get(device)
         if state is not None and state.stale is not None:
             self.changed(device)
@@ -278,19 +278,20 @@ class RuleRuntime:
             self.judge(state, deadline, clock)
             self.settle(state, out)
 
-    def judge(self, state: DeviceState, deadline: int, clock: int) -> int:
-        """Have the automaton judge a deadline; how many matches it would say."""
+    def judge(self, state: DeviceState, deadline: int, clock: int) -> None:
+        """Have the automaton judge a deadline."""
         self.changed(state.device)
         if state.armed.get(clock) == deadline:
             del state.armed[clock]
             self.waiting[clock] -= 1
-        if not isinstance(state.automaton, Search):
-            return 0
-        if deadline > state.advanced:
+        if isinstance(state.automaton, Search) and deadline > state.advanced:
             state.advanced = deadline
             for match in state.automaton.advance(deadline):
                 self._hold(state, match)
-        return sum(map(self._ready, state.held))
+
+    def would_say(self, state: DeviceState) -> bool:
+        """Whether a held match would be said, if what may be a storm is none."""
+        return any(self._passed(match) and not self.storms.silences(match) for match in state.held)
 
     def settle(self, state: DeviceState, out: list[Alert]) -> None:
         """Say the held matches whose deadlines have all passed, and wait for those of the others."""
@@ -300,6 +301,8 @@ class RuleRuntime:
             state.held = [match for match in state.held if not self._ready(match)]
             for match in sorted(ready, key=lambda m: m.last.order):
                 self.said.publish(state, match, out)
+        if self.storms and any(map(self.storms.holds, state.held)):
+            self.storms.devices[state.device] = None
         self._arm(state, state.held, out)
 
     def _passed(self, match: Match) -> bool:
@@ -348,12 +351,11 @@ class RuleRuntime:
                 state.armed[clock] = deadline
                 self.clocks.wait(kinds[clock], deadline, self.plan.index, state.device, clock)
 
-    def judge_all(self, state: DeviceState, deadline: int, clock: int) -> int:
-        """Have a deadline judged, and what has passed behind it; how many matches that would say."""
-        ready = self.judge(state, deadline, clock)
+    def judge_all(self, state: DeviceState, deadline: int, clock: int) -> None:
+        """Have a deadline judged, and what has passed behind it."""
+        self.judge(state, deadline, clock)
         for overdue in self._overdue(state):
-            ready = self.judge(state, *overdue)
-        return ready
+            self.judge(state, *overdue)
 
     # --- out of order
 

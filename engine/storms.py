@@ -1,18 +1,27 @@
 """Absence storms: where the source went silent, not the devices.
 
 A rule that ends in NO, over a heartbeat say, would alert for every device at once when the collector
-of the heartbeats stops. So when more than a tenth of the devices that wait for a deadline of one rule
-would alert in one step of the clock, and at least ``LEAST`` of them, their alerts are held and one alert
-says that the source is silent (DESIGN.md section 3).
+of the heartbeats stops. So their alerts are held, and one alert says that the source is silent, when more
+than a tenth of the devices that wait for a deadline of one rule would alert, and at least ``LEAST`` of them,
+
+- in one step of the clock (DESIGN.md section 3), or
+- within ``SHARE`` of the absence, while nobody sends what they wait for. Devices send their heartbeats one
+  after another, and so do their deadlines pass; but where nothing was heard of any device for half of the
+  absence it is hardly the devices. Their alerts are held while that is being found out.
 
 The storm ends when the source was heard again and, as long as the absence lasts, went on being heard,
 so that each device had its chance. Devices that were heard meanwhile are not said: it was the source.
 Those that are still silent are said, each with its own alert. The end of input ends no storm and
 begins none.
+
+Judging a hundred thousand devices takes its time, so a long step of the clock (``engine.deadlines``) is
+suspected, too: what its deadlines complete is held until all of them are judged. The end of a large storm is
+told from its devices a few at a time.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -38,9 +47,27 @@ from engine.search_table import SearchTable
 LEAST: Final = 20
 """Devices that alert together before it can be a storm: in a small fleet a tenth is one or two."""
 SHARE: Final = 0.1
-"""The share of the waiting devices, from DESIGN.md section 3."""
+"""The share of the waiting devices, from DESIGN.md section 3; and of the absence: where devices send evenly
+spread, this share of them reaches its deadlines meanwhile.
+"""
 NAMED: Final = 64
 """Devices that the alert of a storm names."""
+
+
+class Ending(msgspec.Struct):
+    """A storm that is ending: its devices are looked at one by one.
+
+    Attributes:
+        now: the time at which it ends.
+        left: devices still to be looked at.
+        heard: matches that are not said, as their device was heard again.
+        silent: those that will be.
+    """
+
+    now: int
+    left: int
+    heard: int = 0
+    silent: int = 0
 
 
 class Storm(msgspec.Struct):
@@ -51,12 +78,35 @@ class Storm(msgspec.Struct):
         since: the first deadline that is held.
         back: when the source was heard again; None while it is silent.
         alert: as it was said last.
+        ending: set while it ends.
     """
 
     clock: int
     since: int
     alert: Alert
     back: int | None = None
+    ending: Ending | None = None
+
+
+class Suspicion(msgspec.Struct):
+    """What may be a storm.
+
+    Attributes:
+        clock: of the rule.
+        waiting: devices that waited on it at the beginning.
+        until: how long it is suspected, where nobody sends the types of the clock; None for a long step,
+            which ends when its deadlines are judged.
+        since: the first deadline of this rule that it holds; None before that is met.
+        completing: devices that would alert, so far.
+        named: the first of them.
+    """
+
+    clock: int
+    waiting: int
+    until: int | None = None
+    since: int | None = None
+    completing: int = 0
+    named: list[str] = []
 
 
 class Storms:
@@ -68,20 +118,32 @@ class Storms:
         version = str(rule.meta.get("version", ""))
         self._info = RuleInfo(rule.name, version, semantic_hash(rule), dict(rule.params))
         self._active: dict[int, Storm] = {}
-        self.devices: dict[str, None] = {}
-        """Devices with held matches, in the order in which they were held."""
+        self._suspected: dict[int, Suspicion] = {}
+        self.devices: OrderedDict[str, None] = OrderedDict()
+        """Devices with held matches, in the order in which they were held. (A plain dict would take ever
+        longer to give its first.)"""
+        self.unsettled = 0
+        """So many of them, from the first on, may no longer be held and are to be settled."""
 
     def __bool__(self) -> bool:
-        return bool(self._active)
+        return bool(self._active or self._suspected)
 
     def is_storm(self, completing: int, waiting: int) -> bool:
         """Whether so many devices of those that wait are a storm if they alert together."""
         return completing >= LEAST and completing > SHARE * waiting
 
     def holds(self, match: Match) -> bool:
-        """Whether a match rests on a deadline of a storm."""
-        if not self._active:
+        """Whether a match rests on a deadline of a storm, or of what may be one."""
+        if not (self._active or self._suspected):
             return False
+        for deadline, clock in match.waits:
+            suspicion = self._suspected.get(clock)
+            if suspicion is not None and suspicion.since is not None and suspicion.since <= deadline:
+                return True
+        return self.silences(match)
+
+    def silences(self, match: Match) -> bool:
+        """Whether a match rests on a deadline of a storm."""
         for deadline, clock in match.waits:
             storm = self._active.get(clock)
             if storm is not None and storm.since <= deadline:
@@ -93,9 +155,38 @@ class Storms:
         """Those that last."""
         return list(self._active.values())
 
-    def put(self, storm: Storm) -> None:
-        """A storm that was known before."""
-        self._active[storm.clock] = storm
+    @property
+    def suspicions(self) -> list[Suspicion]:
+        """What may be one."""
+        return list(self._suspected.values())
+
+    @property
+    def working(self) -> bool:
+        """Whether a storm is ending, or devices are to be settled."""
+        return bool(self.unsettled) or any(storm.ending is not None for storm in self._active.values())
+
+    def put(self, *known: Storm | Suspicion) -> None:
+        """What was known before."""
+        for one in known:
+            if isinstance(one, Storm):
+                self._active[one.clock] = one
+            else:
+                self._suspected[one.clock] = one
+
+    def suspect(self, clock: int, waiting: int, until: int | None = None) -> None:
+        """What a clock has passed, on which so many devices wait, may be a storm; for ``until`` see
+        `Suspicion`.
+        """
+        if clock not in self._active and clock not in self._suspected:
+            self._suspected[clock] = Suspicion(clock, waiting, until)
+
+    def suspicion(self, clock: int) -> Suspicion | None:
+        """What may be a storm of a clock."""
+        return self._suspected.get(clock)
+
+    def decided(self, clock: int) -> Suspicion | None:
+        """What was suspected of a clock no longer is."""
+        return self._suspected.pop(clock, None)
 
     def active(self, clock: int) -> Storm | None:
         """The storm of a clock."""
@@ -106,20 +197,21 @@ class Storms:
         kinds = self._plan.clock_kinds
         return [s for s in self._active.values() if s.back is None and kind in kinds[s.clock]]
 
-    def begin(self, clock: int, since: int, passed: int, completing: list[str], waiting: int) -> Alert:
+    def begin(
+        self, clock: int, since: int, passed: int, completing: int, named: list[str], waiting: int
+    ) -> Alert:
         """A storm begins.
 
         Args:
             clock: which of the rule's clocks moved.
             since: the first deadline it passed.
             passed: the time that the clock has passed now.
-            completing: devices that would alert.
+            completing: how many devices would alert.
+            named: the first ``NAMED`` of them.
             waiting: devices that wait on this clock, those included.
         """
         what = self._what(clock)
-        text = (
-            f"Source silent: no {what} from {len(completing):,} of the {waiting:,} devices that wait for one"
-        )
+        text = f"Source silent: no {what} from {completing:,} of the {waiting:,} devices that wait for one"
         born = "|".join([self._plan.rule.name, "source silent", str(clock), str(since)])
         alert = self._alert(
             blake2b(born.encode(), digest_size=12).hexdigest(),
@@ -128,7 +220,7 @@ class Storms:
             "create",
             1,
             text,
-            {"silent": len(completing), "waiting": waiting, "devices": ", ".join(completing[:NAMED])},
+            {"silent": completing, "waiting": waiting, "devices": ", ".join(named)},
         )
         self._active[clock] = Storm(clock, since, alert)
         return alert
@@ -144,22 +236,27 @@ class Storms:
             if position.absence is not None and position.absence.clocks == clock
         )
 
-    def end(self, clock: int, now: int, heard: int, silent: int) -> Alert:
-        """The source is back and each device had its chance."""
-        storm = self._active.pop(clock)
+    def end_begins(self, storm: Storm, now: int) -> None:
+        """The source is back and each device had its chance: its devices are to be looked at."""
+        storm.ending = Ending(now, len(self.devices))
+
+    def end(self, storm: Storm) -> Alert:
+        """A storm that was ending is over."""
+        ending, before = storm.ending, storm.alert
+        assert ending is not None
+        del self._active[storm.clock]
         text = (
-            f"Source heard again: {self._what(clock)}. Of the devices held, {heard:,} were heard meanwhile "
-            f"and are not said; {silent:,} are still silent and said one by one"
+            f"Source heard again: {self._what(storm.clock)}. Of the devices held, {ending.heard:,} were "
+            f"heard meanwhile and are not said; {ending.silent:,} are still silent and said one by one"
         )
-        before = storm.alert
         return self._alert(
             before.id,
             storm.since,
-            max(storm.since, now),
+            max(storm.since, ending.now),
             "close",
             before.revision + 1,
             text,
-            {"heard": heard, "silent": silent},
+            {"heard": ending.heard, "silent": ending.silent},
         )
 
     def _what(self, clock: int) -> str:

@@ -55,6 +55,7 @@ def taken_apart(matcher: Matcher) -> Iterator[str | None]:
     """Take a matcher apart, a step at a time; gives the key of the part that a step let go of."""
     for runtime in matcher.runtimes:
         yield from _emptied(runtime.devices)
+        yield from _let_go(runtime.storms.devices)
         yield from _cut_down(runtime.expiry.buckets.values())
     yield from _emptied(matcher.logs.logs)
     yield from _cut_down(matcher.logs.expiry.buckets.values())
@@ -73,7 +74,7 @@ def _parts_apart(matcher: Matcher) -> Iterator[None]:
         if "__name__" not in names:
             names.clear()
             yield None
-    for part in (*matcher.runtimes, matcher):
+    for part in (*matcher.runtimes, matcher.deadlines, matcher):
         vars(part).clear()
         yield None
 
@@ -89,3 +90,10 @@ def _cut_down(lists: Iterable[list[Any]]) -> Iterator[None]:
         while entries:
             del entries[-16:]
             yield None
+
+
+def _let_go(of_devices: dict[str, Any]) -> Iterator[None]:
+    """Of what no part is to be forgotten for."""
+    while of_devices:
+        of_devices.popitem()
+        yield None

@@ -75,6 +75,7 @@ def transfer(old: Matcher, new: Matcher, rules: Collection[str], filled: Filled 
     owed, at, waiting = old.debt.state()
     moved = [(first.numbers[rule], device) for rule, device in waiting if rule in first.numbers]
     new.debt.restore([owed, at, moved], new.runtimes)
+    new.deadlines.restored()
     for matcher in (old,) if beside is None else (beside, old):
         _move_counters(matcher, new)
     new.position = old.position
@@ -170,7 +171,7 @@ def _move_clocks(
     heaps: Iterable[tuple[tuple[str, ...], list[list[Any]]]],
     beside: Matcher | None,
 ) -> None:
-    seen, arrived, wall, closed, now, _ = old.clocks.state()
+    seen, arrived, wall, closed, now, _, long = old.clocks.state()
     fresh = new.clocks.state()[5]
     watched = new.clocks.watched
     times = [
@@ -197,7 +198,8 @@ def _move_clocks(
         waiting.setdefault(kinds, []).extend(heap)
     # Without the entries of rules that are gone it may be no heap any more; sorted, it is one.
     kept = [[kinds, sorted(waiting.get(tuple(kinds), []))] for kinds, _ in fresh]
-    new.clocks.restore([*times, closed, now, kept])
+    steps = [[kinds, until] for kinds, until in long if any(kinds == mine for mine, _ in fresh)]
+    new.clocks.restore([*times, closed, now, kept, steps])
 
 
 def _sightings(old: Matcher, beside: Matcher | None) -> SightingsState:

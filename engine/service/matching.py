@@ -346,3 +346,8 @@ class MatchingProcessor(Outcomes):
     def waiting(self) -> bool:
         """Whether a rule waits for a time to pass."""
         return self.matcher.clocks.waiting or self.matcher.debt.waiting
+
+    @property
+    def behind(self) -> bool:
+        """Whether work is left over that goes on with time."""
+        return self.matcher.debt.waiting

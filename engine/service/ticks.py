@@ -3,7 +3,8 @@
 The engine's clock is the time at which JetStream stored the last message. When none comes, nobody would ever
 learn that something did not happen, so the service publishes a message of its own into the input stream: a
 tick. Its place and its time are recorded like those of any event, so a replay decides as the first run did.
-A tick goes out when nothing has come for ``tick_after`` while a rule waits for a time to pass.
+A tick goes out when nothing has come for ``tick_after`` while a rule waits for a time to pass; much sooner
+while deadlines that have passed are still being judged, for that, too, goes on with the time of messages.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from nats.errors import Error as NatsError
 
+from engine.debt import MOST_MILLISECONDS
 from engine.service.connection import Connection
 from engine.service.settings import Settings
 from engine.service.subjects import TICK, tick_subject
@@ -21,6 +23,7 @@ from engine.service.subjects import TICK, tick_subject
 _log = logging.getLogger("thenwire.service")
 _TIMEOUT_SECONDS: Final = 5.0
 _COMPLAIN_EVERY_SECONDS: Final = 300.0
+_BEHIND_SECONDS: Final = MOST_MILLISECONDS / 1000
 
 
 @runtime_checkable
@@ -35,6 +38,11 @@ class Waits(Protocol):
     @property
     def waiting(self) -> bool:
         """Whether one waits now."""
+        ...
+
+    @property
+    def behind(self) -> bool:
+        """Whether work is left over that goes on with time."""
         ...
 
 
@@ -62,11 +70,12 @@ class Ticker:
         await self._tick()
         known, since = self._position(), time.monotonic()
         while True:
-            await asyncio.sleep(after / 4)
+            behind = self._processor.behind
+            await asyncio.sleep(min(after / 4, _BEHIND_SECONDS) if behind else after / 4)
             position = self._position()
             if position != known:
                 known, since = position, time.monotonic()
-            elif self._processor.waiting and time.monotonic() - since >= after:
+            elif self._processor.waiting and (behind or time.monotonic() - since >= after):
                 await self._tick()
                 since = time.monotonic()
 

@@ -21,7 +21,7 @@ from engine.state.objects import Reader, Writer
 if TYPE_CHECKING:
     from engine.matcher import Matcher
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the format. It grows with any change to what is written."""
 _SIGHTINGS = msgspec.msgpack.Decoder(SightingsState)
 
@@ -81,6 +81,7 @@ def _restore(matcher: Matcher, rest: list[object]) -> None:
         devices.restore(runtime, plain, reader, matcher.logs)
     matcher.clocks.restore(clocks)  # type: ignore[arg-type]  # likewise
     matcher.debt.restore(debt, matcher.runtimes)  # type: ignore[arg-type]  # likewise
+    matcher.deadlines.restored()
     for kind, cells in kinds.items():  # type: ignore[attr-defined]  # likewise
         matcher.kinds[kind].restore(cells)
     for kind, counters in fits.items():  # type: ignore[attr-defined]  # likewise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
 
 from engine.alerts import Alert
@@ -11,10 +13,11 @@ from engine.device_state import DeviceState, Published, Stale, new_state
 from engine.rule_runtime import RuleRuntime
 from engine.state import automata
 from engine.state.objects import Plain, Reader, Writer
-from engine.storms import Storm
+from engine.storms import Storm, Suspicion
 
 _ALERT = msgspec.msgpack.Decoder(Alert)
 _STORM = msgspec.msgpack.Decoder(Storm)
+_SUSPICION = msgspec.msgpack.Decoder(Suspicion)
 
 
 def written(runtime: RuleRuntime, to: Writer) -> list[Plain]:
@@ -71,24 +74,26 @@ def device_restored(runtime: RuleRuntime, row: list[Plain], of: Reader, logs: De
 def _own(runtime: RuleRuntime) -> list[Plain]:
     counters = [runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates]
     said = [runtime.said.matches, runtime.said.suppressed]
-    storms = [msgspec.msgpack.encode(storm) for storm in runtime.storms.all]
+    storms = runtime.storms
+    active = [msgspec.msgpack.encode(storm) for storm in storms.all]
+    suspected = [msgspec.msgpack.encode(suspicion) for suspicion in storms.suspicions]
     return [
         [*counters, *said, runtime.forgotten],
         _caps(runtime.caps),
-        [storms, list(runtime.storms.devices)],
+        [active, suspected, list(storms.devices), storms.unsettled],
         runtime.waiting,
     ]
 
 
 def _restore_own(runtime: RuleRuntime, plain: list[Plain]) -> None:
-    counters, caps, (storms, stormy), runtime.waiting = plain
+    counters, caps, (active, suspected, stormy, unsettled), runtime.waiting = plain
     runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates = counters[:5]
     runtime.said.matches, runtime.said.suppressed, runtime.forgotten = counters[5:]
     runtime.caps.total, recent = caps
     runtime.caps.recent.update(recent)
-    for storm in storms:
-        runtime.storms.put(_STORM.decode(storm))
-    runtime.storms.devices = dict.fromkeys(stormy)
+    runtime.storms.put(*map(_STORM.decode, active), *map(_SUSPICION.decode, suspected))
+    runtime.storms.devices = OrderedDict.fromkeys(stormy)
+    runtime.storms.unsettled = unsettled
 
 
 def _caps(caps: Caps) -> list[Plain]:

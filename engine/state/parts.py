@@ -316,6 +316,7 @@ def _restore(matcher: Matcher, rest: list[Any], parts: Iterable[tuple[str, bytes
         kinds_of = matcher.runtimes[rule].plan.clock_kinds[clock]
         matcher.clocks.wait(kinds_of, deadline, rule, device, clock)
     matcher.debt.restore(debt, matcher.runtimes)
+    matcher.deadlines.restored()
     for kind, cells in kinds.items():
         matcher.kinds[kind].restore(cells)
     for kind, counters in fits.items():

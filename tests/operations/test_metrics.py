@@ -64,6 +64,8 @@ def full_status() -> s.Status:
         ),
         lists=[s.ListStatus(name="l", entries=45, age=46.0)],
         loop_delay=0.047,
+        behind=True,
+        fill=s.FillStatus(read=48, of=49),
     )
 
 
@@ -102,11 +104,17 @@ def test_what_is_not_known_is_left_out() -> None:
     status = msgspec.structs.replace(
         status,
         checkpoint=None,
+        fill=None,
         input=msgspec.structs.replace(status.input, lag_messages=None, lag_seconds=None),
         rules=[msgspec.structs.replace(status.rules[0], cost=None)],
     )
     found = scraped(status)
-    for name in ("thenwire_lag_messages", "thenwire_checkpoint_age_seconds", "thenwire_rule_cost_seconds"):
+    for name in (
+        "thenwire_lag_messages",
+        "thenwire_checkpoint_age_seconds",
+        "thenwire_rule_cost_seconds",
+        "thenwire_fill_messages_read",
+    ):
         assert name not in found
     assert found["thenwire_rule_fits_total"] == {("r",): 22.0}
 

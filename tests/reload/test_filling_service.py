@@ -172,6 +172,8 @@ def test_the_service_works_meanwhile_and_a_newer_set_is_filled_instead(
         shown = status_lines(bench.watch.status())
         assert f"{first['hash']} comes into force when its rules are filled: " in shown[1]
         assert (first["rules"], first["hash"] != processor.in_force.bundle.hash) == (("added",), True)
+        answer = await bench.client.request("thenwire.api.thenwire.status", b"", timeout=10)
+        assert msgspec.json.decode(answer.data)["fill"] == {"read": first["read"], "of": first["of"]}
         # What the rules in force find is said at once, and a bad set leaves the fill alone.
         await bench.send("b")
         await bench.until(lambda: len(bench.said) == 1)

@@ -76,6 +76,11 @@ METRICS: tuple[Metric, ...] = (
         "The longest that the event loop was held in the last minute",
         lambda s: s.loop_delay,
     ),
+    _gauge(
+        "thenwire_behind",
+        "1 while deadlines or late events that came in great number are still being worked off",
+        lambda s: float(s.behind),
+    ),
     _gauge("thenwire_connected", "1 while there is a connection to NATS", lambda s: float(s.input.connected)),
     _counter("thenwire_reconnects_total", "Connections to NATS made again", lambda s: s.input.reconnects),
     _counter("thenwire_messages_total", "Messages of the input processed", lambda s: s.input.messages),
@@ -288,6 +293,16 @@ METRICS: tuple[Metric, ...] = (
         ("list",),
         "Seconds since the file of the LIST was changed",
         lambda s: [((one.name,), one.age) for one in s.lists if one.age is not None],
+    ),
+    _gauge(
+        "thenwire_fill_messages_read",
+        "Messages of the past read while rules of a new set are filled",
+        lambda s: None if s.fill is None else s.fill.read,
+    ),
+    _gauge(
+        "thenwire_fill_messages",
+        "About how many a fill will read",
+        lambda s: None if s.fill is None else s.fill.of,
     ),
 )
 

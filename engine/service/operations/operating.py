@@ -69,6 +69,7 @@ class Operations:
             readiness=Readiness(running),
             version=__version__,
             started=time.time(),
+            in_force=self._in_force,
         )
         if running.settings.http_address is not None:
             self._http = HttpServer(running.settings.http_address, self._pages())

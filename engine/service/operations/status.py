@@ -6,6 +6,9 @@ parts keep anyway, the backlog is asked of the server every few seconds, and cos
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from engine.service.matching import MatchingProcessor
@@ -115,6 +118,13 @@ class ListStatus(msgspec.Struct, frozen=True, kw_only=True):
     age: float | None
 
 
+class FillStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A fill of rules that a change brings (``--warm``): messages of the past read, of about so many."""
+
+    read: int
+    of: int
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. Counters begin at 0 with the process, those of rules and kinds with the restored state."""
 
@@ -145,10 +155,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lists: list[ListStatus]
     loop_delay: float
     """The longest that the event loop was held in the last minute, in seconds."""
+    behind: bool
+    """Whether deadlines or late events that came in great number are still being worked off."""
+    fill: FillStatus | None
+    """While rules are filled."""
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """What a status is made of. ``started`` and ``now`` are epoch seconds."""
+    """What a status is made of. ``started``: epoch seconds; ``in_force`` says which rules are in force."""
 
     running: Running
     backlog: Backlog
@@ -156,10 +170,11 @@ class Sources(msgspec.Struct, frozen=True):
     readiness: Readiness
     version: str
     started: float
+    in_force: Callable[[], dict[str, Any]] | None = None
 
 
 def status(sources: Sources, now: float) -> Status:
-    """The picture now."""
+    """The picture at ``now``, epoch seconds."""
     running = sources.running
     ready, reason = sources.readiness.verdict()
     processor = running.processor
@@ -190,6 +205,8 @@ def status(sources: Sources, now: float) -> Status:
         checkpoint=_checkpoint(running, now),
         lists=_lists(matching, sources.backlog, now) if matching else [],
         loop_delay=sources.backlog.loop_delay,
+        behind=matching.behind if matching else False,
+        fill=_fill(sources.in_force),
     )
 
 
@@ -274,6 +291,11 @@ def _checkpoint(running: Running, now: float) -> CheckpointStatus | None:
         hold=running.report().longest_hold_ms / 1_000,
         problem=facts.problem,
     )
+
+
+def _fill(in_force: Callable[[], dict[str, Any]] | None) -> FillStatus | None:
+    progress = None if in_force is None else in_force().get("filling")
+    return None if progress is None else FillStatus(read=progress["read"], of=progress["of"])
 
 
 def _lists(matching: MatchingProcessor, backlog: Backlog, now: float) -> list[ListStatus]:
