@@ -123,16 +123,21 @@ class Deadlines:
         left to do.
         """
         due = self._clocks.close(until)
-        suspected = [runtime for runtime in self._runtimes if runtime.storms.suspicions]
-        for runtime in suspected:
-            let_go(runtime)
-            self._note(runtime)
+        suspected = self.let_go()
         for entry in due:
             runtime = self._runtimes[entry.rule]
             if not entry.own:
                 runtime.release(entry.device, entry.deadline, entry.clock, out)
             self._relay(out)
-        return bool(due or suspected)
+        return bool(due) or suspected
+
+    def let_go(self) -> bool:
+        """Nothing that is suspected is a storm: what it held is to be settled. Gives whether that is any."""
+        suspected = [runtime for runtime in self._runtimes if runtime.storms.suspicions]
+        for runtime in suspected:
+            let_go(runtime)
+            self._note(runtime)
+        return bool(suspected)
 
     # --- portions: ``engine.debt.Portions``
 

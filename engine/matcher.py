@@ -329,11 +329,14 @@ class Matcher:
             out += self.catch_up()
         return out
 
-    def catch_up(self) -> list[Alert]:
+    def catch_up(self, storms: bool = True) -> list[Alert]:
         """Do now what waits because late events came in a flood, or many deadlines passed together
-        (``engine.debt``), whatever it costs.
+        (``engine.debt``), whatever it costs. Without ``storms`` what is held because it may be one
+        (``engine.storms``) is said, too.
         """
         out: list[Alert] = []
+        if not storms:
+            self.deadlines.let_go()
         while self.debt.waiting:
             self.debt.serve_all(out)
             # Rules that read these alerts may then wait in their turn.

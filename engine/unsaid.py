@@ -12,7 +12,8 @@ from engine.matcher import Matcher
 
 
 def unsay(matcher: Matcher) -> list[Alert]:
-    """Have all that was said so far change no more and suppress nothing. ``Matcher.catch_up`` comes first.
+    """Have all that was said so far change no more and suppress nothing. ``Matcher.catch_up`` comes first,
+    without storms.
 
     Takes time by the number of devices. A rule that has read an alert goes on with it, and is not told if
     evidence that comes late would take it away.

@@ -264,7 +264,7 @@ class MatchingProcessor(Outcomes):
 
     def end_filling(self) -> int:
         """See ``engine.service.filling.Fills``."""
-        self._say(self.matcher.catch_up(), [])
+        self._say(self.matcher.catch_up(storms=False), [])
         self._stay_unheard(unsay(self.matcher))
         self._filling = False
         return self._unheard

@@ -309,3 +309,24 @@ def test_a_source_that_was_silent_in_the_past_is_not_said_to_be_heard_again() ->
     running.take(Message(running.last.sequence + 1, AT + 3_600_000, {"kind": "a", "device": "x", "time": AT}))
     apart.end_filling()
     assert [alert.rule.name for alert in apart.silent] == ["new"]
+
+
+def test_a_silence_of_the_past_that_may_be_a_storm_is_not_said_later() -> None:
+    text = "EVENT beat GRACE 1s { n: int? }\nEVENT a { n: int? }\nRULE kept { WHEN a }\n"
+    running = Filling(text)
+    running.begin(text + "RULE new { WHEN beat THEN NO beat FOR 60s }\n")
+    assert running.side is not None
+    assert running.next is not None
+    apart = Apart(running.next, running.side, AHEAD, ())
+    for number in range(300):
+        running.tell("beat", 0 if number < 20 else 28, device=f"d{number}")
+    # Twenty have been silent for a minute, and nobody was heard of for half of one.
+    running.take(Message(running.last.sequence + 1, AT + 63_000, {"kind": "a", "device": "x", "time": AT}))
+    runtime = apart.matcher.runtimes[-1]
+    assert len(runtime.storms.suspicions) == 1
+    apart.end_filling()
+    assert not runtime.storms.suspicions
+    assert not apart.silent
+    # Then it would have been clear that it is none.
+    assert apart.matcher.advance(AT + 70_000) == []
+    assert sum(len(state.published) for state in runtime.devices.values()) == 20
