@@ -37,9 +37,11 @@ from engine.storms import LEAST
 
 PORTION: Final = 4
 """Devices of a long step that are looked at in a row."""
-COST: Final = 10
-"""What a device owes, in events run again: 20 to 100 us, by how much it has sent of late."""
-COST_OF_ALERT: Final = 10
+COST: Final = 20
+"""What a device owes, in events run again: 20 to 100 us, by how much it has sent of late, and as much again
+while a checkpoint is open.
+"""
+COST_OF_ALERT: Final = 20
 
 
 class Deadlines:
@@ -191,6 +193,9 @@ class Deadlines:
         suspicion = storms.suspicion(clock)
         if suspicion is not None and suspicion.until == now:
             decide(runtime, clock, now, out)
+        while storms.ending is not None:
+            # Of another clock of the rule: one after the other.
+            go_on(runtime, MOST_AT_ONCE, out)
         begin_end(runtime, clock, now)
         if len(storms.devices) <= MOST_AT_ONCE:
             while storms.working:

@@ -94,14 +94,14 @@ def decide(runtime: RuleRuntime, clock: int, passed: int, out: list[Alert]) -> N
     if storms.is_storm(found.completing, found.waiting):
         out.append(storms.begin(clock, found.since, passed, found.completing, found.named, found.waiting))
     else:
-        storms.unsettled = len(storms.devices)
+        storms.look_at_all()
 
 
 def let_go(runtime: RuleRuntime) -> None:
     """Nothing is a storm of what was suspected: the devices that it held are to be settled."""
     for suspicion in runtime.storms.suspicions:
         runtime.storms.decided(suspicion.clock)
-        runtime.storms.unsettled = len(runtime.storms.devices)
+        runtime.storms.look_at_all()
 
 
 def heard(runtime: RuleRuntime, kind: str, time: int, out: list[Alert]) -> None:
@@ -138,45 +138,37 @@ def go_on(runtime: RuleRuntime, most: int, out: list[Alert]) -> int:
     devices at most. Gives how many there were.
     """
     storms = runtime.storms
-    ending = next((storm for storm in storms.all if storm.ending is not None), None)
-    if ending is not None:
-        return _look_at(runtime, ending, most, out)
-    some = min(most, storms.unsettled, len(storms.devices))
-    storms.unsettled = max(0, storms.unsettled - some) if some else 0
-    for _ in range(some):
-        device, _ = storms.devices.popitem(last=False)
-        state = runtime.devices.get(device)
-        if state is not None:
-            # What is held still puts the device back.
-            runtime.settle(state, out)
-    return some
-
-
-def _look_at(runtime: RuleRuntime, storm: Storm, most: int, out: list[Alert]) -> int:
-    """Some devices of a storm that is ending: were they heard meanwhile? After the last, it is over."""
-    storms, ending = runtime.storms, storm.ending
-    assert ending is not None
-    some = min(most, ending.left, len(storms.devices))
-    for _ in range(some):
-        device, _ = storms.devices.popitem(last=False)
+    storm = storms.ending
+    some = 0
+    while some < most and (device := storms.next()) is not None:
+        some += 1
         state = runtime.devices.get(device)
         if state is None:
             continue
-        for match in [match for match in state.held if storms.holds(match)]:
-            if _heard_since(runtime, state, match):
-                runtime.changed(device)
-                state.held.remove(match)
-                runtime.said.spend(state, match)
-                ending.heard += 1
-            else:
-                ending.silent += 1
-        if state.held:
-            storms.devices[device] = None
-    ending.left = ending.left - some if some else 0
-    if not ending.left:
+        if storm is None:
+            # What is held still puts the device back.
+            runtime.settle(state, out)
+        else:
+            _look_at(runtime, storm, state)
+    if storm is not None and not storms.left:
         out.append(storms.end(storm))
-        storms.unsettled = len(storms.devices)
     return some
+
+
+def _look_at(runtime: RuleRuntime, storm: Storm, state: DeviceState) -> None:
+    """A device of a storm that is ending: was it heard meanwhile?"""
+    storms, ending = runtime.storms, storm.ending
+    assert ending is not None
+    for match in [match for match in state.held if storms.holds(match)]:
+        if _heard_since(runtime, state, match):
+            runtime.changed(state.device)
+            state.held.remove(match)
+            runtime.said.spend(state, match)
+            ending.heard += 1
+        else:
+            ending.silent += 1
+    if state.held:
+        storms.devices[state.device] = None
 
 
 def _heard_since(runtime: RuleRuntime, state: DeviceState, match: Match) -> bool:

@@ -21,7 +21,7 @@ told from its devices a few at a time.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -59,13 +59,11 @@ class Ending(msgspec.Struct):
 
     Attributes:
         now: the time at which it ends.
-        left: devices still to be looked at.
         heard: matches that are not said, as their device was heard again.
         silent: those that will be.
     """
 
     now: int
-    left: int
     heard: int = 0
     silent: int = 0
 
@@ -119,11 +117,10 @@ class Storms:
         self._info = RuleInfo(rule.name, version, semantic_hash(rule), dict(rule.params))
         self._active: dict[int, Storm] = {}
         self._suspected: dict[int, Suspicion] = {}
-        self.devices: OrderedDict[str, None] = OrderedDict()
-        """Devices with held matches, in the order in which they were held. (A plain dict would take ever
-        longer to give its first.)"""
-        self.unsettled = 0
-        """So many of them, from the first on, may no longer be held and are to be settled."""
+        self.devices: dict[str, None] = {}
+        """Devices with held matches, in the order in which they were held."""
+        # The first of them, last one first: a dict takes ever longer to give its first.
+        self._front: list[str] = []
 
     def __bool__(self) -> bool:
         return bool(self._active or self._suspected)
@@ -163,10 +160,37 @@ class Storms:
     @property
     def working(self) -> bool:
         """Whether a storm is ending, or devices are to be settled."""
-        return bool(self.unsettled) or any(storm.ending is not None for storm in self._active.values())
+        return bool(self._front) or self.ending is not None
 
-    def put(self, *known: Storm | Suspicion) -> None:
-        """What was known before."""
+    @property
+    def ending(self) -> Storm | None:
+        """One that is ending."""
+        return next((storm for storm in self._active.values() if storm.ending is not None), None)
+
+    @property
+    def left(self) -> int:
+        """How many of the devices, from the first on, are to be looked at: whether they were heard, while a
+        storm is ending, else whether what they hold may be said.
+        """
+        return len(self._front)
+
+    def look_at_all(self) -> None:
+        """What is held may be no longer: look at every device. While a storm ends that comes after it."""
+        if self.ending is None:
+            self._front = list(reversed(self.devices))
+
+    def next(self) -> str | None:
+        """Take out the next device that is to be looked at; None after the last."""
+        if not self._front:
+            return None
+        device = self._front.pop()
+        del self.devices[device]
+        return device
+
+    def restore(self, known: Iterable[Storm | Suspicion], devices: Iterable[str], left: int) -> None:
+        """Go on from what was known before."""
+        self.devices = dict.fromkeys(devices)
+        self._front = list(self.devices)[:left][::-1]
         for one in known:
             if isinstance(one, Storm):
                 self._active[one.clock] = one
@@ -238,13 +262,15 @@ class Storms:
 
     def end_begins(self, storm: Storm, now: int) -> None:
         """The source is back and each device had its chance: its devices are to be looked at."""
-        storm.ending = Ending(now, len(self.devices))
+        self._front = list(reversed(self.devices))
+        storm.ending = Ending(now)
 
     def end(self, storm: Storm) -> Alert:
         """A storm that was ending is over."""
         ending, before = storm.ending, storm.alert
         assert ending is not None
         del self._active[storm.clock]
+        self.look_at_all()
         text = (
             f"Source heard again: {self._what(storm.clock)}. Of the devices held, {ending.heard:,} were "
             f"heard meanwhile and are not said; {ending.silent:,} are still silent and said one by one"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import msgspec
 
 from engine.alerts import Alert
@@ -80,20 +78,19 @@ def _own(runtime: RuleRuntime) -> list[Plain]:
     return [
         [*counters, *said, runtime.forgotten],
         _caps(runtime.caps),
-        [active, suspected, list(storms.devices), storms.unsettled],
+        [active, suspected, list(storms.devices), storms.left],
         runtime.waiting,
     ]
 
 
 def _restore_own(runtime: RuleRuntime, plain: list[Plain]) -> None:
-    counters, caps, (active, suspected, stormy, unsettled), runtime.waiting = plain
+    counters, caps, (active, suspected, stormy, left), runtime.waiting = plain
     runtime.fits, runtime.starts, runtime.unkeyed, runtime.reruns, runtime.duplicates = counters[:5]
     runtime.said.matches, runtime.said.suppressed, runtime.forgotten = counters[5:]
     runtime.caps.total, recent = caps
     runtime.caps.recent.update(recent)
-    runtime.storms.put(*map(_STORM.decode, active), *map(_SUSPICION.decode, suspected))
-    runtime.storms.devices = OrderedDict.fromkeys(stormy)
-    runtime.storms.unsettled = unsettled
+    known: list[Storm | Suspicion] = [*map(_STORM.decode, active), *map(_SUSPICION.decode, suspected)]
+    runtime.storms.restore(known, stormy, left)
 
 
 def _caps(caps: Caps) -> list[Plain]:
