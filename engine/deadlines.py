@@ -63,6 +63,7 @@ class Deadlines:
     ) -> None:
         self._clocks = clocks
         self._runtimes = runtimes
+        self._with_clocks = [runtime for runtime in runtimes if runtime.plan.clock_kinds]
         self._debt = debt
         self._relay = relay
         self._working: dict[int, None] = {}
@@ -87,7 +88,7 @@ class Deadlines:
 
     def heard(self, kind: str, time: int, out: list[Alert]) -> None:
         """An event of a type that deadlines wait for shows a time later than all before."""
-        for runtime in self._runtimes:
+        for runtime in self._with_clocks:
             if runtime.storms:
                 heard(runtime, kind, time, out)
                 self._note(runtime)
@@ -121,15 +122,16 @@ class Deadlines:
             runtime.release(due.device, due.deadline, due.clock, out)
 
     def close(self, until: int, out: list[Alert]) -> bool:
-        """Nothing up to a time is still to come; no storm begins or ends by that. Gives whether anything was
-        left to do.
+        """Nothing up to a time is still to come; no storm begins by that. Gives whether anything was left to
+        do.
         """
         due = self._clocks.close(until)
         suspected = self.let_go()
         for entry in due:
-            runtime = self._runtimes[entry.rule]
-            if not entry.own:
-                runtime.release(entry.device, entry.deadline, entry.clock, out)
+            self._release(entry, out)
+            if self._working:
+                # Of what comes behind it a storm that ends here knows nothing.
+                self._debt.serve_all(out)
             self._relay(out)
         return bool(due) or suspected
 
@@ -211,7 +213,7 @@ class Deadlines:
     def _waiting_for(self, kinds: Kinds) -> list[tuple[RuleRuntime, int]]:
         return [
             (runtime, clock)
-            for runtime in self._runtimes
+            for runtime in self._with_clocks
             for clock, of_clock in enumerate(runtime.plan.clock_kinds)
             if of_clock == kinds
         ]

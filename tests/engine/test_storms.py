@@ -171,6 +171,18 @@ def test_the_end_of_input_is_no_storm() -> None:
     assert sorted(fleet.of_devices) == fleet.names
 
 
+def test_a_storm_whose_source_was_heard_long_enough_ends_with_the_input() -> None:
+    fleet = Fleet(100)
+    fleet.beat(0)
+    fleet.wall_in_steps(1, 60)
+    for minute in (61, 70):
+        fleet.beat(minute, fleet.names[:70])
+    fleet.said += fleet.matcher.close()
+    assert [alert.activity for alert in fleet.of_source] == ["create", "close"]
+    assert fleet.of_source[1].fields == {"heard": 70, "silent": 30}
+    assert set(fleet.of_devices) >= set(fleet.names[70:])
+
+
 def test_what_a_storm_has_spent_stays_spent_after_a_late_event() -> None:
     fleet = Fleet(100, RULES.replace("heartbeat THEN NO", "heartbeat [app EXISTS] THEN NO"))
     for name in fleet.names:
