@@ -92,7 +92,8 @@ class Deadlines:
             if runtime.storms:
                 heard(runtime, kind, time, out)
                 self._note(runtime)
-        self._debt.pay(0, out)
+        if self._working:
+            self._debt.pay(0, out)
 
     def release(self, due: list[Due], out: list[Alert]) -> None:
         """Have deadlines judged now."""
@@ -116,8 +117,8 @@ class Deadlines:
         runtime = self._runtimes[due.rule]
         if due.own:
             self._on_time(runtime, due, out)
-        elif runtime.storms.suspicion(due.clock) is not None:
-            judge_suspected(runtime, due, out)
+        elif (suspicion := runtime.storms.suspicion(due.clock)) is not None:
+            judge_suspected(runtime, suspicion, due, out)
         else:
             runtime.release(due.device, due.deadline, due.clock, out)
 

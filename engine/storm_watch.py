@@ -8,7 +8,7 @@ from engine.clocks import Due
 from engine.device_state import DeviceState
 from engine.rule_runtime import RuleRuntime
 from engine.search_table import SearchTable
-from engine.storms import LEAST, NAMED, SHARE, Storm
+from engine.storms import LEAST, NAMED, SHARE, Storm, Suspicion
 
 
 def watch_for_storm(runtime: RuleRuntime, clock: int, due: list[Due], out: list[Alert]) -> None:
@@ -54,18 +54,16 @@ def suspect_silence(runtime: RuleRuntime, clock: int, deadline: int) -> None:
         clocks.wait(kinds, until, runtime.plan.index, None, clock)
 
 
-def judge_suspected(runtime: RuleRuntime, due: Due, out: list[Alert]) -> None:
+def judge_suspected(runtime: RuleRuntime, suspicion: Suspicion, due: Due, out: list[Alert]) -> None:
     """Judge a deadline of what may be a storm, and hold what it completes."""
     state = runtime.devices.get(due.device)
     if state is None:
         return
     runtime.catch_up(due.device, out)
-    storms, clock = runtime.storms, due.clock
-    suspicion = storms.suspicion(clock)
-    if suspicion is not None and suspicion.since is None:
+    if suspicion.since is None:
         suspicion.since = due.deadline
-    runtime.judge_all(state, due.deadline, clock)
-    if suspicion is not None and runtime.would_say(state):
+    runtime.judge_all(state, due.deadline, due.clock)
+    if runtime.would_say(state):
         suspicion.completing += 1
         if len(suspicion.named) < NAMED:
             suspicion.named.append(state.device)

@@ -11,8 +11,8 @@ than a tenth of the devices that wait for a deadline of one rule would alert, an
 
 The storm ends when the source was heard again and, as long as the absence lasts, went on being heard,
 so that each device had its chance. Devices that were heard meanwhile are not said: it was the source.
-Those that are still silent are said, each with its own alert. The end of input ends no storm and
-begins none.
+Those that are still silent are said, each with its own alert. The end of input begins no storm, and ends
+one only if its source was heard for long enough.
 
 Judging a hundred thousand devices takes its time, so a long step of the clock (``engine.deadlines``) is
 suspected, too: what its deadlines complete is held until all of them are judged. The end of a large storm is

@@ -297,13 +297,18 @@ def test_the_state_says_what_was_filled_and_a_replay_finds_the_same() -> None:
     assert again.force.snapshot() == (record, state)
 
 
-def test_a_source_that_was_silent_in_the_past_is_not_said_to_be_heard_again() -> None:
+def silence_filled() -> tuple[Filling, Apart]:
+    """A rule about silence that is filled beside another."""
     text = "EVENT beat GRACE 1s { n: int? }\nEVENT a { n: int? }\nRULE kept { WHEN a }\n"
     running = Filling(text)
     running.begin(text + "RULE new { WHEN beat THEN NO beat FOR 60s }\n")
     assert running.side is not None
     assert running.next is not None
-    apart = Apart(running.next, running.side, AHEAD, ())
+    return running, Apart(running.next, running.side, AHEAD, ())
+
+
+def test_a_source_that_was_silent_in_the_past_is_not_said_to_be_heard_again() -> None:
+    running, apart = silence_filled()
     for number in range(40):
         running.tell("beat", number / 10, device=f"d{number}")
     running.take(Message(running.last.sequence + 1, AT + 3_600_000, {"kind": "a", "device": "x", "time": AT}))
@@ -312,12 +317,7 @@ def test_a_source_that_was_silent_in_the_past_is_not_said_to_be_heard_again() ->
 
 
 def test_a_silence_of_the_past_that_may_be_a_storm_is_not_said_later() -> None:
-    text = "EVENT beat GRACE 1s { n: int? }\nEVENT a { n: int? }\nRULE kept { WHEN a }\n"
-    running = Filling(text)
-    running.begin(text + "RULE new { WHEN beat THEN NO beat FOR 60s }\n")
-    assert running.side is not None
-    assert running.next is not None
-    apart = Apart(running.next, running.side, AHEAD, ())
+    running, apart = silence_filled()
     for number in range(300):
         running.tell("beat", 0 if number < 20 else 28, device=f"d{number}")
     # Twenty have been silent for a minute, and nobody was heard of for half of one.
