@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.clocks import Clocks
 
 
@@ -34,3 +36,31 @@ def test_only_those_of_no_device_that_still_wait_are_given() -> None:
     whole.restore(clocks.state())
     assert whole.state() == clocks.state()
     assert sorted(whole.state(of_devices=False)[5]) == own
+
+
+def test_a_deadline_that_nobody_waits_for_any_more_makes_no_step_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.clocks.MOST_AT_ONCE", 2)
+    clocks = made()
+    clocks.is_live = lambda due: due.device != "left"
+    # One stands there twice, and one was left behind for an earlier deadline.
+    for device in ("d1", "d2", "d2", "left"):
+        clocks.wait(("a",), 10, 0, device, 0)
+    assert [due.device for due in clocks.seen("a", 20)] == ["d1", "d2"]
+    assert not clocks.long
+
+
+def test_what_passes_during_a_long_step_makes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.clocks.MOST_AT_ONCE", 1)
+    clocks = made()
+    for number in range(4):
+        clocks.wait(("a",), 10 * number, 0, f"d{number}", 0)
+    assert clocks.seen("a", 15) == clocks.seen("a", 25) == []
+    assert [due.deadline for due in clocks.take(("a",), 9)] == [0, 10]
+    clocks.begun.clear()
+    clocks.end_step(("a",))
+    assert (clocks.begun, clocks.long) == ([("a",)], {("a",): 24})
+    assert [due.deadline for due in clocks.take(("a",), 9)] == [20]
+    clocks.end_step(("a",))
+    assert not clocks.long
